@@ -1,0 +1,275 @@
+#include "autograd/tape.h"
+#include "autograd/tape_impl.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+extern const tarn_op *const __start_tarn_ops[], *const __stop_tarn_ops[]; /* the linker's, around TARN__OP's section */
+
+const tarn_op *const *tarn__all_ops(size_t *count)
+{
+    *count = (size_t)(__stop_tarn_ops - __start_tarn_ops);
+    return __start_tarn_ops;
+}
+
+/* ---- the tape ------------------------------------------------------------------------------------------------- */
+
+tarn_tape *tarn_tape_new(void)
+{
+    if (tarn_error())
+        return NULL;
+    tarn_tape *t = tarn__allocate_zeroed(sizeof *t);
+    if (!t) {
+        tarn_fail("tarn_tape_new: no memory");
+        return NULL;
+    }
+    t->training = t->grad = true;
+    return t;
+}
+
+void tarn_tape_free(tarn_tape *t)
+{
+    if (!t)
+        return;
+    tarn__arena_free(&t->arena);
+    tarn__release(t->nodes);
+    tarn__release(t);
+}
+
+void tarn_tape_reset(tarn_tape *t)
+{
+    if (!t)
+        return;
+    t->count = t->first_pending = 0;
+    tarn__arena_reset(&t->arena);
+}
+
+void tarn_tape_set_training(tarn_tape *t, bool training)
+{
+    if (tarn__usable("tarn_tape_set_training", t, "tape"))
+        t->training = training;
+}
+
+bool tarn_tape_training(const tarn_tape *t)
+{
+    return t && t->training;
+}
+
+void tarn_tape_set_grad(tarn_tape *t, bool grad)
+{
+    if (tarn__usable("tarn_tape_set_grad", t, "tape"))
+        t->grad = grad;
+}
+
+bool tarn_tape_grad(const tarn_tape *t)
+{
+    return t && t->grad;
+}
+
+void tarn_tape_set_eager(tarn_tape *t, bool eager)
+{
+    if (tarn__usable("tarn_tape_set_eager", t, "tape"))
+        t->eager = eager;
+}
+
+bool tarn_tape_eager(const tarn_tape *t)
+{
+    return t && t->eager;
+}
+
+size_t tarn_tape_nodes(const tarn_tape *t)
+{
+    return t ? t->count : 0;
+}
+
+size_t tarn_tape_bytes(const tarn_tape *t)
+{
+    return t ? t->arena.used : 0;
+}
+
+size_t tarn_tape_peak_bytes(const tarn_tape *t)
+{
+    return t ? t->arena.peak : 0;
+}
+
+/* ---- tensors on the tape -------------------------------------------------------------------------------------- */
+
+static bool compute(tarn_tensor *x)
+{
+    return tarn__run_all(x->tape, 1, &x);
+}
+
+static void *allocate_on_tape(tarn_tensor *x, size_t bytes)
+{
+    return tarn__arena_allocate(&x->tape->arena, bytes);
+}
+
+/* A tensor record without elements. The caller says what failed. */
+static tarn_tensor *record_new(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape)
+{
+    tarn_tensor *x = tarn__arena_allocate_small(&t->arena, sizeof *x);
+    if (!x)
+        return NULL;
+    tarn__set_shape(x, dtype, ndim, shape);
+    x->owner = TARN__OWNED_BY_TAPE;
+    x->tape = t;
+    x->compute = compute;
+    x->allocate = allocate_on_tape;
+    return x;
+}
+
+tarn_tensor *tarn__tape_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape)
+{
+    int64_t numel;
+    if (!tarn__usable(who, t, "tape") || !tarn__check_shape(who, dtype, ndim, shape, &numel))
+        return NULL;
+    tarn_tensor *x = record_new(t, dtype, ndim, shape);
+    if (!x || !(x->data = tarn__arena_allocate(&t->arena, tarn__bytes(x)))) {
+        tarn_fail("%s: no memory for %s%s", who, tarn_dtype_name(dtype), tarn__shape_text_of(ndim, shape).text);
+        return NULL;
+    }
+    x->ready = true;
+    return x;
+}
+
+/* ---- recording ------------------------------------------------------------------------------------------------ */
+
+bool tarn__node_fail(const tarn_node *n, const char *format, ...)
+{
+    char message[768];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return tarn_fail("tarn_%s: %s", n->op->name, message);
+}
+
+static tarn_tensor *add_output(tarn_node *n, tarn_dtype dtype, int ndim, const int64_t *shape)
+{
+    tarn_tensor *x = record_new(n->tape, dtype, ndim, shape);
+    if (!x) {
+        tarn__node_fail(n, "no memory to record it");
+        return NULL;
+    }
+    x->node = n;
+    x->output = n->n_out;
+    n->out[n->n_out++] = x;
+    return x;
+}
+
+bool tarn__output(tarn_node *n, tarn_dtype dtype, int ndim, const int64_t *shape)
+{
+    char who[64];
+    int64_t numel;
+    snprintf(who, sizeof who, "tarn_%s", n->op->name);
+    return tarn__check_shape(who, dtype, ndim, shape, &numel) && add_output(n, dtype, ndim, shape);
+}
+
+bool tarn__output_view(tarn_node *n, int ndim, const int64_t *shape, const int64_t *stride, int64_t offset)
+{
+    tarn_tensor *base = n->in[0], *x = add_output(n, base->dtype, ndim, shape);
+    if (!x)
+        return false;
+    if (ndim > 0)
+        memcpy(x->stride, stride, (size_t)ndim * sizeof stride[0]);
+    x->root = base->node ? base->root : base;
+    n->view_offset = offset;
+    n->is_view = true;
+    return true;
+}
+
+bool tarn__same_float(const tarn_node *n)
+{
+    for (int i = 0; i < n->n_in; i++) {
+        if (!tarn__is_float(n->in[i]->dtype))
+            return tarn__node_fail(n, "input %d is %s, expected f32 or f64", i, tarn_dtype_name(n->in[i]->dtype));
+        if (n->in[i]->dtype != n->in[0]->dtype)
+            return tarn__node_fail(n, "input 0 is %s and input %d is %s: cast one of them",
+                                   tarn_dtype_name(n->in[0]->dtype), i, tarn_dtype_name(n->in[i]->dtype));
+    }
+    return true;
+}
+
+bool tarn__inputs_usable(const char *who, const tarn_tape *t, int n_in, tarn_tensor *const *in)
+{
+    if (tarn_error())
+        return false;
+    if (!t)
+        return tarn_fail("tarn_%s: tape is NULL", who);
+    for (int i = 0; i < n_in; i++) {
+        if (!in[i])
+            return tarn_fail("tarn_%s: input %d is NULL", who, i);
+        if (in[i]->tape && in[i]->tape != t)
+            return tarn_fail("tarn_%s: input %d lives on another tape", who, i);
+    }
+    return true;
+}
+
+static bool append(tarn_tape *t, tarn_node *n)
+{
+    if (t->count == t->capacity) {
+        size_t capacity = t->capacity ? 2 * t->capacity : 256;
+        tarn_node **grown = tarn__allocate(capacity * sizeof *grown);
+        if (!grown)
+            return false;
+        if (t->count)
+            memcpy(grown, t->nodes, t->count * sizeof *grown);
+        tarn__release(t->nodes);
+        t->nodes = grown;
+        t->capacity = capacity;
+    }
+    n->id = t->count;
+    t->nodes[t->count++] = n;
+    return true;
+}
+
+/* The leaf whose memory x shows: x itself, the leaf that x is a view of, or NULL. */
+static const tarn_tensor *leaf_behind(const tarn_tensor *x)
+{
+    return x->node ? x->root : x;
+}
+
+static tarn_node *node_new(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor *const *in, const void *attr,
+                           size_t attr_size)
+{
+    size_t count = (size_t)n_in;
+    tarn_node *n = tarn__arena_allocate_small(&t->arena,
+                                              sizeof *n + count * (sizeof n->in[0] + sizeof n->in_version[0]));
+    if (!n)
+        return NULL;
+    n->op = op;
+    n->tape = t;
+    n->n_in = n_in;
+    n->no_grad = !t->grad;
+    n->in_version = (uint64_t *)(void *)(n + 1);
+    n->in = (tarn_tensor **)(void *)(n->in_version + count);
+    for (int i = 0; i < n_in; i++) {
+        const tarn_tensor *leaf = leaf_behind(in[i]);
+        n->in[i] = in[i];
+        n->in_version[i] = leaf ? leaf->version : 0;
+    }
+    if (attr_size > 0) {
+        n->attr = tarn__arena_allocate_small(&t->arena, attr_size);
+        if (!n->attr)
+            return NULL;
+        memcpy(n->attr, attr, attr_size);
+    }
+    return n;
+}
+
+tarn_tensor *tarn__apply(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor *const *in, const void *attr,
+                         size_t attr_size)
+{
+    if (!tarn__inputs_usable(op->name, t, n_in, in))
+        return NULL;
+    tarn__arena_mark mark = tarn__arena_set_mark(&t->arena);
+    tarn_node *n = node_new(t, op, n_in, in, attr, attr_size);
+    if (!n || (op->shape(n) && !append(t, n)))
+        tarn_fail("tarn_%s: no memory to record it", op->name);
+    if (tarn_error()) {
+        tarn__arena_release(&t->arena, mark);
+        return NULL;
+    }
+    tarn_tensor *first = n->out[0];
+    return t->eager && !tarn__run_all(t, 1, &first) ? NULL : first;
+}

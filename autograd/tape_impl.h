@@ -1,0 +1,18 @@
+/* autograd/tape_impl.h (internal): the inside of a tape, for tape.c, run.c and grad.c. */
+#ifndef TARN__TAPE_IMPL_H
+#define TARN__TAPE_IMPL_H
+
+#include "autograd/op.h"
+
+struct tarn_tape {
+    tarn__arena arena;
+    tarn_node **nodes; /* in the order of recording, which is an order of dependence */
+    size_t count, capacity;
+    size_t first_pending; /* every node before this one has run */
+    bool training, grad, eager;
+};
+
+/* Runs the n tensors' nodes, and what they need, in the order of recording. */
+bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs);
+
+#endif

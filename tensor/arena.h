@@ -1,0 +1,44 @@
+/* tensor/arena.h (internal): heap blocks, and the growing arena that tapes live in. */
+#ifndef TARN__ARENA_H
+#define TARN__ARENA_H
+
+#include "tensor/error.h"
+
+enum { TARN__ALIGN = 64 }; /* a cache line, and the widest vector register */
+
+/* Blocks aligned to TARN__ALIGN, through the allocator of tensor/memory.h. NULL when there is no memory: the caller
+ * sets the error, since only it knows what the memory was for. tarn__release(NULL) does nothing. */
+void *tarn__allocate(size_t bytes);
+void *tarn__allocate_zeroed(size_t bytes);
+void tarn__release(void *block);
+char *tarn__copy_string(const char *text);
+
+/* A growing arena: allocations are bumped out of blocks; tarn__arena_reset() takes them all back at once and keeps
+ * the memory, merged into one block, so that a loop which repeats itself allocates nothing from the heap. */
+typedef struct tarn__arena_block tarn__arena_block;
+
+typedef struct tarn__arena {
+    tarn__arena_block *current; /* newest block; each links to the one before it */
+    size_t used;                /* bytes handed out since the last reset, alignment included */
+    size_t peak;                /* the most that `used` has been */
+} tarn__arena;
+
+typedef struct tarn__arena_mark {
+    tarn__arena_block *block;
+    size_t block_used, used;
+} tarn__arena_mark;
+
+/* Aligned to TARN__ALIGN, not zeroed. NULL when there is no memory (no error is set). */
+void *tarn__arena_allocate(tarn__arena *arena, size_t bytes);
+
+/* Small records, aligned to 16 bytes and zeroed. */
+void *tarn__arena_allocate_small(tarn__arena *arena, size_t bytes);
+
+/* Everything allocated after the mark is given back by the release; marks nest. */
+tarn__arena_mark tarn__arena_set_mark(const tarn__arena *arena);
+void tarn__arena_release(tarn__arena *arena, tarn__arena_mark mark);
+
+void tarn__arena_reset(tarn__arena *arena);
+void tarn__arena_free(tarn__arena *arena);
+
+#endif

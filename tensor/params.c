@@ -1,0 +1,202 @@
+#include "tensor/params.h"
+#include "tensor/arena.h"
+#include "tensor/tensor_impl.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { MAX_NAME = 255 };
+
+typedef struct entry {
+    tarn_tensor tensor, grad;
+} entry;
+
+struct tarn_params {
+    tarn_dtype dtype;
+    entry **entries;
+    size_t count, capacity;
+};
+
+tarn_params *tarn_params_new(tarn_dtype dtype)
+{
+    if (tarn_error())
+        return NULL;
+    if (!tarn__is_float(dtype)) {
+        tarn_fail("tarn_params_new: dtype %s, expected f32 or f64", tarn_dtype_name(dtype));
+        return NULL;
+    }
+    tarn_params *params = tarn__allocate_zeroed(sizeof *params);
+    if (!params) {
+        tarn_fail("tarn_params_new: no memory");
+        return NULL;
+    }
+    params->dtype = dtype;
+    return params;
+}
+
+static void entry_free(entry *e)
+{
+    if (!e)
+        return;
+    tarn__release(e->tensor.data);
+    tarn__release(e->grad.data);
+    tarn__release((char *)e->tensor.name);
+    tarn__release(e);
+}
+
+void tarn_params_free(tarn_params *params)
+{
+    if (!params)
+        return;
+    for (size_t i = 0; i < params->count; i++)
+        entry_free(params->entries[i]);
+    tarn__release(params->entries);
+    tarn__release(params);
+}
+
+static bool name_is_valid(const char *who, const tarn_params *params, const char *name)
+{
+    size_t length = strlen(name);
+    if (length == 0 || length > MAX_NAME)
+        return tarn_fail("%s: the name has %zu bytes, expected 1 to %d", who, length, MAX_NAME);
+    for (const char *c = name; *c; c++)
+        if (*c < ' ' || *c > '~')
+            return tarn_fail("%s: the name has a byte that is not printable ASCII", who);
+    return tarn_params_find(params, name) ? tarn_fail("%s: \"%s\" is already in the store", who, name) : true;
+}
+
+static bool make_room(tarn_params *params)
+{
+    if (params->count < params->capacity)
+        return true;
+    size_t capacity = params->capacity ? 2 * params->capacity : 16;
+    entry **grown = tarn__allocate(capacity * sizeof *grown);
+    if (!grown)
+        return false;
+    if (params->count)
+        memcpy(grown, params->entries, params->count * sizeof *grown);
+    tarn__release(params->entries);
+    params->entries = grown;
+    params->capacity = capacity;
+    return true;
+}
+
+static bool tensor_init(tarn_tensor *x, tarn_dtype dtype, int ndim, const int64_t *shape)
+{
+    tarn__set_shape(x, dtype, ndim, shape);
+    x->owner = TARN__OWNED_BY_STORE;
+    x->ready = true;
+    x->data = tarn__allocate_zeroed(tarn__bytes(x));
+    return x->data != NULL;
+}
+
+static tarn_tensor *store_add(const char *who, tarn_params *params, const char *name, int ndim, const int64_t *shape,
+                              bool trained)
+{
+    int64_t numel;
+    if (!tarn__usable(who, params, "params") || !tarn__usable(who, name, "name") ||
+        !name_is_valid(who, params, name) || !tarn__check_shape(who, params->dtype, ndim, shape, &numel))
+        return NULL;
+    entry *e = tarn__allocate_zeroed(sizeof *e);
+    if (!e || !make_room(params) || !tensor_init(&e->tensor, params->dtype, ndim, shape) ||
+        (trained && !tensor_init(&e->grad, params->dtype, ndim, shape)) ||
+        !(e->tensor.name = tarn__copy_string(name))) {
+        entry_free(e);
+        tarn_fail("%s: no memory for \"%s\" %s", who, name, tarn__shape_text_of(ndim, shape).text);
+        return NULL;
+    }
+    e->tensor.grad = trained ? &e->grad : NULL;
+    params->entries[params->count++] = e;
+    return &e->tensor;
+}
+
+tarn_tensor *tarn_params_add(tarn_params *params, const char *name, int ndim, const int64_t *shape)
+{
+    return store_add("tarn_params_add", params, name, ndim, shape, true);
+}
+
+tarn_tensor *tarn_params_add_buffer(tarn_params *params, const char *name, int ndim, const int64_t *shape)
+{
+    return store_add("tarn_params_add_buffer", params, name, ndim, shape, false);
+}
+
+tarn_dtype tarn_params_dtype(const tarn_params *params)
+{
+    return params ? params->dtype : TARN_F32;
+}
+
+size_t tarn_params_count(const tarn_params *params)
+{
+    return params ? params->count : 0;
+}
+
+tarn_tensor *tarn_params_at(const tarn_params *params, size_t i)
+{
+    return params && i < params->count ? &params->entries[i]->tensor : NULL;
+}
+
+tarn_tensor *tarn_params_find(const tarn_params *params, const char *name)
+{
+    for (size_t i = 0; params && name && i < params->count; i++)
+        if (strcmp(params->entries[i]->tensor.name, name) == 0)
+            return &params->entries[i]->tensor;
+    return NULL;
+}
+
+const char *tarn_param_name(const tarn_tensor *x)
+{
+    return x ? x->name : NULL;
+}
+
+tarn_tensor *tarn_param_grad(const tarn_tensor *x)
+{
+    return x ? x->grad : NULL;
+}
+
+bool tarn_param_has_grad(const tarn_tensor *x)
+{
+    return x && x->has_grad;
+}
+
+bool tarn_params_zero_grad(tarn_params *params)
+{
+    if (!tarn__usable("tarn_params_zero_grad", params, "params"))
+        return false;
+    for (size_t i = 0; i < params->count; i++) {
+        tarn_tensor *x = &params->entries[i]->tensor;
+        if (!x->grad)
+            continue;
+        memset(x->grad->data, 0, tarn__bytes(x->grad));
+        x->grad->version++;
+        x->has_grad = false;
+    }
+    return true;
+}
+
+int64_t tarn_params_numel(const tarn_params *params)
+{
+    int64_t total = 0;
+    for (size_t i = 0; i < tarn_params_count(params); i++)
+        total += params->entries[i]->tensor.grad ? params->entries[i]->tensor.numel : 0;
+    return total;
+}
+
+double tarn_params_grad_norm(const tarn_params *params)
+{
+    if (!tarn__usable("tarn_params_grad_norm", params, "params"))
+        return NAN;
+    double total = 0;
+    for (size_t i = 0; i < params->count; i++) {
+        const tarn_tensor *x = &params->entries[i]->tensor;
+        if (!x->has_grad)
+            continue;
+        double sum = 0;
+        for (int64_t j = 0; j < x->numel; j++) {
+            double g = tarn__load(x->grad, j);
+            sum += g * g;
+        }
+        total += sum;
+    }
+    return sqrt(total);
+}
