@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* ---- a set of tensors, with a number for each ----------------------------------------------------------------- */
+/* ---- a set of tensors, with a number for each
+ * ----------------------------------------------------------------- */
 
 typedef struct tensor_set {
     const tarn_tensor **keys; /* open addressing; NULL: free */
@@ -48,15 +49,16 @@ static int set_add(tensor_set *set, const tarn_tensor *x, int number)
     return set->numbers[slot];
 }
 
-/* ---- one differentiation -------------------------------------------------------------------------------------- */
+/* ---- one differentiation
+ * -------------------------------------------------------------------------------------- */
 
 typedef struct differentiation {
     tarn_tape *t;
-    size_t count;         /* nodes recorded before it began */
-    tensor_set targets;   /* the inputs, numbered */
-    bool *depends;        /* per node: an output of it depends on a target */
-    tarn_tensor **sums;   /* per node and output: the gradient so far */
-    tarn_tensor **grads;  /* per target: the gradient so far */
+    size_t count;        /* nodes recorded before it began */
+    tensor_set targets;  /* the inputs, numbered */
+    bool *depends;       /* per node: an output of it depends on a target */
+    tarn_tensor **sums;  /* per node and output: the gradient so far */
+    tarn_tensor **grads; /* per target: the gradient so far */
 } differentiation;
 
 static bool leads_to_target(const differentiation *d, const tarn_tensor *x)
@@ -114,7 +116,8 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
     d->count = t->count;
     d->depends = tarn__arena_allocate_small(&t->arena, d->count * sizeof *d->depends);
     d->sums = tarn__arena_allocate_small(&t->arena, d->count * TARN__MAX_OUTPUTS * sizeof *d->sums);
-    if (!d->depends || !d->sums || !set_init(&d->targets, t, (size_t)n_inputs))
+    d->grads = tarn__arena_allocate_small(&t->arena, (size_t)n_inputs * sizeof *d->grads);
+    if (!d->depends || !d->sums || !d->grads || !set_init(&d->targets, t, (size_t)n_inputs))
         return tarn_fail("tarn_grad: no memory");
     for (int j = 0; j < n_inputs; j++)
         set_add(&d->targets, inputs[j], j);
@@ -126,31 +129,29 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
     return true;
 }
 
-bool tarn__grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents, int n_inputs,
-                tarn_tensor *const *inputs, tarn_tensor **grads)
+bool tarn__grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
+                int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads)
 {
-    for (int j = 0; j < n_inputs; j++)
-        grads[j] = NULL;
-    differentiation d = {.t = t, .grads = grads};
-    if (!prepare(&d, n_inputs, inputs))
-        return false;
-    for (int i = 0; i < n_outputs && !tarn_error(); i++) {
-        tarn_tensor *y = outputs[i], *g = cotangents ? cotangents[i] : tarn_ones(t, y->dtype, y->ndim, y->shape);
+    differentiation d = {.t = t};
+    bool ok = prepare(&d, n_inputs, inputs);
+    for (int i = 0; ok && i < n_outputs && !tarn_error(); i++) {
+        tarn_tensor *y = outputs[i],
+                    *g = cotangents ? cotangents[i] : tarn_ones(t, y->dtype, y->ndim, y->shape);
         if (g)
             receive(&d, y, g);
     }
-    bool ok = !tarn_error();
+    ok = ok && !tarn_error();
     for (size_t id = d.count; ok && id-- > 0;)
         ok = node_backward(&d, t->nodes[id]);
     for (int j = 0; j < n_inputs && ok; j++) {
         int first = set_find(&d.targets, inputs[j]);
-        if (first == j && !grads[j])
-            grads[j] = tarn_zeros(t, inputs[j]->dtype, inputs[j]->ndim, inputs[j]->shape);
-        grads[j] = grads[first];
-        ok = grads[j] != NULL;
+        if (!d.grads[first])
+            d.grads[first] = tarn_zeros(t, inputs[j]->dtype, inputs[j]->ndim, inputs[j]->shape);
+        ok = d.grads[first] != NULL;
+        d.grads[j] = d.grads[first];
     }
-    for (int j = 0; j < n_inputs && !ok; j++)
-        grads[j] = NULL;
+    for (int j = 0; j < n_inputs; j++)
+        grads[j] = ok ? d.grads[j] : NULL;
     return ok;
 }
 
@@ -165,11 +166,10 @@ static bool on_tape(const char *what, int i, const tarn_tape *t, const tarn_tens
     return true;
 }
 
-bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents, int n_inputs,
-               tarn_tensor *const *inputs, tarn_tensor **grads)
+static bool arguments_valid(const tarn_tape *t, int n_outputs, tarn_tensor *const *outputs,
+                            tarn_tensor *const *cotangents, int n_inputs, tarn_tensor *const *inputs,
+                            tarn_tensor *const *grads)
 {
-    for (int j = 0; grads && j < n_inputs; j++)
-        grads[j] = NULL;
     if (!tarn__usable("tarn_grad", t, "tape") || !tarn__usable("tarn_grad", outputs, "outputs") ||
         !tarn__usable("tarn_grad", inputs, "inputs") || !tarn__usable("tarn_grad", grads, "grads"))
         return false;
@@ -179,7 +179,8 @@ bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_te
         if (!on_tape("input", j, t, inputs[j]))
             return false;
     for (int i = 0; i < n_outputs; i++) {
-        if (!on_tape("output", i, t, outputs[i]) || (cotangents && !on_tape("cotangent", i, t, cotangents[i])))
+        if (!on_tape("output", i, t, outputs[i]) ||
+            (cotangents && !on_tape("cotangent", i, t, cotangents[i])))
             return false;
         if (cotangents &&
             (!tarn__same_shape(cotangents[i], outputs[i]) || cotangents[i]->dtype != outputs[i]->dtype))
@@ -187,7 +188,17 @@ bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_te
                              tarn_dtype_name(cotangents[i]->dtype), TARN__SHAPE_TEXT(cotangents[i]),
                              tarn_dtype_name(outputs[i]->dtype), TARN__SHAPE_TEXT(outputs[i]));
     }
-    return tarn__grad(t, n_outputs, outputs, cotangents, n_inputs, inputs, grads);
+    return true;
+}
+
+bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
+               int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads)
+{
+    if (arguments_valid(t, n_outputs, outputs, cotangents, n_inputs, inputs, grads))
+        return tarn__grad(t, n_outputs, outputs, cotangents, n_inputs, inputs, grads);
+    for (int j = 0; grads && j < n_inputs; j++)
+        grads[j] = NULL;
+    return false;
 }
 
 bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, tarn_tensor *const *outputs, tarn_tensor *const *gy,
@@ -206,7 +217,8 @@ bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, tarn_tensor *const *ou
     return true;
 }
 
-/* ---- into the parameters -------------------------------------------------------------------------------------- */
+/* ---- into the parameters
+ * -------------------------------------------------------------------------------------- */
 
 typedef struct parameters {
     int count;
@@ -231,7 +243,6 @@ static bool find_parameters(tarn_tape *t, const tarn_tensor *loss, parameters *f
                 reached[n->in[i]->node->id] = true;
         }
     }
-    found->count = 0;
     found->p = tarn__arena_allocate_small(&t->arena, (2 * uses + 1) * sizeof *found->p);
     if (!found->p || !set_init(&seen, t, uses))
         return tarn_fail("tarn_backward: no memory");
@@ -253,7 +264,7 @@ bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
     if (loss->numel != 1 || !tarn__is_float(loss->dtype))
         return tarn_fail("tarn_backward: the loss is %s%s, expected one f32 or f64 element",
                          tarn_dtype_name(loss->dtype), TARN__SHAPE_TEXT(loss));
-    parameters found;
+    parameters found = {0, NULL};
     if (!find_parameters(t, loss, &found))
         return false;
     int n = found.count;

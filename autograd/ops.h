@@ -1,11 +1,13 @@
 /* autograd/ops.h: every op.
  *
- * Each function takes the tape first, checks shapes and dtypes at once, records, and returns a tensor that lives on the
- * tape until tarn_tape_reset(). It returns NULL with an error for a NULL tape or input, a shape or dtype that does not
- * fit, no memory, or when an error is already pending. g stands for the gradient of the result.
+ * Each function takes the tape first, checks shapes and dtypes at once, records, and returns a tensor that
+ * lives on the tape until tarn_tape_reset(). It returns NULL with an error for a NULL tape or input, a shape
+ * or dtype that does not fit, no memory, or when an error is already pending. g stands for the gradient of
+ * the result.
  *
- * Shapes broadcast as in NumPy: aligned at the last axis, and a size of 1 is repeated. The inputs of one op have the
- * same dtype, f32 or f64, unless stated otherwise. All ops have gradients of every order unless stated otherwise. */
+ * Shapes broadcast as in NumPy: aligned at the last axis, and a size of 1 is repeated. The inputs of one op
+ * have the same dtype, f32 or f64, unless stated otherwise. All ops have gradients of every order unless
+ * stated otherwise. */
 #ifndef TARN_OPS_H
 #define TARN_OPS_H
 
@@ -15,10 +17,12 @@
 extern "C" {
 #endif
 
-/* ---- leaves on the tape --------------------------------------------------------------------------------------- */
+/* ---- leaves on the tape
+ * --------------------------------------------------------------------------------------- */
 
 /* A copy of the row-major elements at `data`. */
-TARN_API tarn_tensor *tarn_constant(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, const void *data);
+TARN_API tarn_tensor *tarn_constant(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape,
+                                    const void *data);
 
 TARN_API tarn_tensor *tarn_full(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, double value);
 TARN_API tarn_tensor *tarn_zeros(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape);
@@ -31,12 +35,13 @@ TARN_API tarn_tensor *tarn_scalar(tarn_tape *t, tarn_dtype dtype, double value);
 TARN_API tarn_tensor *tarn_arange(tarn_tape *t, tarn_dtype dtype, int64_t n, double start, double step);
 
 /* f32 or f64 values in [low, high), and normal ones. rng moves on. */
-TARN_API tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng,
-                                   double low, double high);
-TARN_API tarn_tensor *tarn_normal(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng,
-                                  double mean, double std);
+TARN_API tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape,
+                                   tarn_rng *rng, double low, double high);
+TARN_API tarn_tensor *tarn_normal(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape,
+                                  tarn_rng *rng, double mean, double std);
 
-/* ---- elementwise, one input: y has x's shape and dtype -------------------------------------------------------- */
+/* ---- elementwise, one input: y has x's shape and dtype
+ * -------------------------------------------------------- */
 
 TARN_API tarn_tensor *tarn_neg(tarn_tape *t, tarn_tensor *x);        /* -x */
 TARN_API tarn_tensor *tarn_abs(tarn_tape *t, tarn_tensor *x);        /* |x|; gradient 0 at 0 */
@@ -52,28 +57,34 @@ TARN_API tarn_tensor *tarn_log1p(tarn_tape *t, tarn_tensor *x);      /* ln(1+x),
 TARN_API tarn_tensor *tarn_sin(tarn_tape *t, tarn_tensor *x);
 TARN_API tarn_tensor *tarn_cos(tarn_tape *t, tarn_tensor *x);
 TARN_API tarn_tensor *tarn_tanh(tarn_tape *t, tarn_tensor *x);
-TARN_API tarn_tensor *tarn_sigmoid(tarn_tape *t, tarn_tensor *x);  /* 1/(1+e^-x) */
-TARN_API tarn_tensor *tarn_erf(tarn_tape *t, tarn_tensor *x);      /* 2/sqrt(pi) * integral of e^(-u^2) over 0..x */
-TARN_API tarn_tensor *tarn_relu(tarn_tape *t, tarn_tensor *x);     /* max(x, 0); gradient 0 at 0 */
-TARN_API tarn_tensor *tarn_gelu(tarn_tape *t, tarn_tensor *x);     /* x*(1+erf(x/sqrt 2))/2 (1606.08415, exact form) */
+TARN_API tarn_tensor *tarn_sigmoid(tarn_tape *t, tarn_tensor *x); /* 1/(1+e^-x) */
+TARN_API tarn_tensor *tarn_erf(tarn_tape *t,
+                               tarn_tensor *x); /* 2/sqrt(pi) * integral of e^(-u^2) over 0..x */
+TARN_API tarn_tensor *tarn_relu(tarn_tape *t, tarn_tensor *x); /* max(x, 0); gradient 0 at 0 */
+TARN_API tarn_tensor *tarn_gelu(tarn_tape *t,
+                                tarn_tensor *x); /* x*(1+erf(x/sqrt 2))/2 (1606.08415, exact form) */
 TARN_API tarn_tensor *tarn_silu(tarn_tape *t, tarn_tensor *x);     /* x*sigmoid(x) (1702.03118) */
 TARN_API tarn_tensor *tarn_softplus(tarn_tape *t, tarn_tensor *x); /* ln(1+e^x), without overflow */
 
 TARN_API tarn_tensor *tarn_leaky_relu(tarn_tape *t, tarn_tensor *x, double slope); /* x > 0 ? x : slope*x */
-TARN_API tarn_tensor *tarn_elu(tarn_tape *t, tarn_tensor *x, double alpha); /* x > 0 ? x : alpha*(e^x-1) (1511.07289) */
-TARN_API tarn_tensor *tarn_clamp(tarn_tape *t, tarn_tensor *x, double low, double high); /* gradient 0 outside */
-TARN_API tarn_tensor *tarn_add_scalar(tarn_tape *t, tarn_tensor *x, double a);           /* x + a */
-TARN_API tarn_tensor *tarn_mul_scalar(tarn_tape *t, tarn_tensor *x, double a);           /* x * a */
-TARN_API tarn_tensor *tarn_pow_scalar(tarn_tape *t, tarn_tensor *x, double p);           /* x^p */
+TARN_API tarn_tensor *tarn_elu(tarn_tape *t, tarn_tensor *x,
+                               double alpha); /* x > 0 ? x : alpha*(e^x-1) (1511.07289) */
+TARN_API tarn_tensor *tarn_clamp(tarn_tape *t, tarn_tensor *x, double low,
+                                 double high);                                 /* gradient 0 outside */
+TARN_API tarn_tensor *tarn_add_scalar(tarn_tape *t, tarn_tensor *x, double a); /* x + a */
+TARN_API tarn_tensor *tarn_mul_scalar(tarn_tape *t, tarn_tensor *x, double a); /* x * a */
+TARN_API tarn_tensor *tarn_pow_scalar(tarn_tape *t, tarn_tensor *x, double p); /* x^p */
 
-/* ---- elementwise, two inputs, broadcast ----------------------------------------------------------------------- */
+/* ---- elementwise, two inputs, broadcast
+ * ----------------------------------------------------------------------- */
 
 TARN_API tarn_tensor *tarn_add(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_sub(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_mul(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_div(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
-TARN_API tarn_tensor *tarn_pow(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);     /* a^b; d/db needs a > 0 */
-TARN_API tarn_tensor *tarn_minimum(tarn_tape *t, tarn_tensor *a, tarn_tensor *b); /* a tie gives each half of g */
+TARN_API tarn_tensor *tarn_pow(tarn_tape *t, tarn_tensor *a, tarn_tensor *b); /* a^b; d/db needs a > 0 */
+TARN_API tarn_tensor *tarn_minimum(tarn_tape *t, tarn_tensor *a,
+                                   tarn_tensor *b); /* a tie gives each half of g */
 TARN_API tarn_tensor *tarn_maximum(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 
 /* u8 truth values (1 or 0) of a comparison, broadcast. a and b may be of any one dtype. No gradient. */
@@ -90,39 +101,46 @@ TARN_API tarn_tensor *tarn_where(tarn_tape *t, tarn_tensor *condition, tarn_tens
 /* x's elements as another dtype, as a C cast does. The gradient flows between f32 and f64 only. */
 TARN_API tarn_tensor *tarn_cast(tarn_tape *t, tarn_tensor *x, tarn_dtype dtype);
 
-/* ---- reductions ----------------------------------------------------------------------------------------------- */
+/* ---- reductions
+ * ----------------------------------------------------------------------------------------------- */
 
-/* Sugar for the (naxes, axes) pairs below: tarn_sum(t, x, TARN_AXES(0, 1), false); TARN_ALL_AXES reduces everything. */
-#define TARN_AXES(...)                                                                                                 \
-    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (const int[])                                                   \
-    {                                                                                                                  \
-        __VA_ARGS__                                                                                                    \
+/* Sugar for the (naxes, axes) pairs below: tarn_sum(t, x, TARN_AXES(0, 1), false); TARN_ALL_AXES reduces
+ * everything. */
+#define TARN_AXES(...)                                                                                       \
+    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (const int[])                                         \
+    {                                                                                                        \
+        __VA_ARGS__                                                                                          \
     }
 #define TARN_ALL_AXES 0, NULL
 
-/* Over the given axes (negative: from the end; each once; none: all of them). keep leaves each reduced axis with size 1,
- * otherwise it is gone. Sums are blocked, so that their error grows with the logarithm of the count. */
+/* Over the given axes (negative: from the end; each once; none: all of them). keep leaves each reduced axis
+ * with size 1, otherwise it is gone. Sums are blocked, so that their error grows with the logarithm of the
+ * count. */
 TARN_API tarn_tensor *tarn_sum(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 TARN_API tarn_tensor *tarn_mean(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 
-/* sum((x - mean)^2) / (count - correction): 0 for the biased variance, 1 for the unbiased one. An error when count is
- * not larger than correction. */
-TARN_API tarn_tensor *tarn_var(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, int correction, bool keep);
+/* sum((x - mean)^2) / (count - correction): 0 for the biased variance, 1 for the unbiased one. An error when
+ * count is not larger than correction. */
+TARN_API tarn_tensor *tarn_var(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, int correction,
+                               bool keep);
 
-/* The gradient is shared equally by all elements that attain the extreme. At least one element a result; NaN wins. */
+/* The gradient is shared equally by all elements that attain the extreme. At least one element a result; NaN
+ * wins. */
 TARN_API tarn_tensor *tarn_max(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 TARN_API tarn_tensor *tarn_min(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 
-/* i32 position of the largest element along one axis, the first of equals; a NaN counts as largest. The axis is gone.
- * No gradient. */
+/* i32 position of the largest element along one axis, the first of equals; a NaN counts as largest. The axis
+ * is gone. No gradient. */
 TARN_API tarn_tensor *tarn_argmax(tarn_tape *t, tarn_tensor *x, int axis);
 
-/* ---- matrix product ------------------------------------------------------------------------------------------- */
+/* ---- matrix product
+ * ------------------------------------------------------------------------------------------- */
 
 /* a [...,M,K] x b [...,K,N] -> [...,M,N]; the axes before the last two broadcast. OpenBLAS multiplies. */
 TARN_API tarn_tensor *tarn_matmul(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 
-/* ---- shape: views where the strides allow it, of any dtype ---------------------------------------------------- */
+/* ---- shape: views where the strides allow it, of any dtype
+ * ---------------------------------------------------- */
 
 /* The same elements in row-major order under another shape; one size may be -1: what is left over. */
 TARN_API tarn_tensor *tarn_reshape(tarn_tape *t, tarn_tensor *x, int ndim, const int64_t *shape);
@@ -136,9 +154,10 @@ TARN_API tarn_tensor *tarn_permute(tarn_tape *t, tarn_tensor *x, const int *axes
 /* Swaps two axes. */
 TARN_API tarn_tensor *tarn_transpose(tarn_tape *t, tarn_tensor *x, int axis_a, int axis_b);
 
-/* Entries start, start+step, ... below stop along one axis. start and stop may be negative (from the end); step >= 1.
- * Out-of-range limits are errors, an empty slice is not. Never copies. */
-TARN_API tarn_tensor *tarn_slice(tarn_tape *t, tarn_tensor *x, int axis, int64_t start, int64_t stop, int64_t step);
+/* Entries start, start+step, ... below stop along one axis. start and stop may be negative (from the end);
+ * step >= 1. Out-of-range limits are errors, an empty slice is not. Never copies. */
+TARN_API tarn_tensor *tarn_slice(tarn_tape *t, tarn_tensor *x, int axis, int64_t start, int64_t stop,
+                                 int64_t step);
 
 /* x as if it had the larger shape, by broadcasting. Never copies. */
 TARN_API tarn_tensor *tarn_expand(tarn_tape *t, tarn_tensor *x, int ndim, const int64_t *shape);
@@ -146,24 +165,30 @@ TARN_API tarn_tensor *tarn_expand(tarn_tape *t, tarn_tensor *x, int ndim, const 
 /* The same elements in row-major order in memory: x itself when they are already. */
 TARN_API tarn_tensor *tarn_contiguous(tarn_tape *t, tarn_tensor *x);
 
-/* The n tensors one after the other along an axis; their other sizes and their dtypes are equal. 1 <= n <= 4096. */
+/* The n tensors one after the other along an axis; their other sizes and their dtypes are equal. 1 <= n <=
+ * 4096. */
 TARN_API tarn_tensor *tarn_concat(tarn_tape *t, int n, tarn_tensor *const *xs, int axis);
 
 /* before[i] and after[i] entries of `value` on each side of axis i (tarn_ndim(x) entries each, 0 or more). */
-TARN_API tarn_tensor *tarn_pad(tarn_tape *t, tarn_tensor *x, const int64_t *before, const int64_t *after, double value);
+TARN_API tarn_tensor *tarn_pad(tarn_tape *t, tarn_tensor *x, const int64_t *before, const int64_t *after,
+                               double value);
 
-/* ---- indices (i32 or u8; out of range is an error when it runs) ----------------------------------------------- */
+/* ---- indices (i32 or u8; out of range is an error when it runs)
+ * ----------------------------------------------- */
 
-/* y[i,j,k] = x[i,index[i,j,k],k] for axis 1, and so on. index has x's ndim, and x's sizes except along the axis. */
+/* y[i,j,k] = x[i,index[i,j,k],k] for axis 1, and so on. index has x's ndim, and x's sizes except along the
+ * axis. */
 TARN_API tarn_tensor *tarn_gather(tarn_tape *t, tarn_tensor *x, int axis, tarn_tensor *index);
 
-/* y = x with the entries index[0], index[1], ... along the axis (index has one axis): the rows of an embedding table. */
+/* y = x with the entries index[0], index[1], ... along the axis (index has one axis): the rows of an
+ * embedding table. */
 TARN_API tarn_tensor *tarn_index_select(tarn_tape *t, tarn_tensor *x, int axis, tarn_tensor *index);
 
 /* index [...] -> dtype [...,classes], 1 at the index and 0 elsewhere. No gradient. */
 TARN_API tarn_tensor *tarn_one_hot(tarn_tape *t, tarn_tensor *index, int64_t classes, tarn_dtype dtype);
 
-/* ---- along the last axis -------------------------------------------------------------------------------------- */
+/* ---- along the last axis
+ * -------------------------------------------------------------------------------------- */
 
 /* e^(x_i) / sum_j e^(x_j), after subtracting the largest: no overflow. */
 TARN_API tarn_tensor *tarn_softmax(tarn_tape *t, tarn_tensor *x);
@@ -172,7 +197,8 @@ TARN_API tarn_tensor *tarn_log_softmax(tarn_tape *t, tarn_tensor *x);
 /* ln sum_j e^(x_j); the last axis is gone. */
 TARN_API tarn_tensor *tarn_logsumexp(tarn_tape *t, tarn_tensor *x);
 
-/* ---- images [N,H,W,C] ----------------------------------------------------------------------------------------- */
+/* ---- images [N,H,W,C]
+ * ----------------------------------------------------------------------------------------- */
 
 typedef struct tarn_conv2d_opts {
     int stride;   /* 0 means 1 */
@@ -182,9 +208,9 @@ typedef struct tarn_conv2d_opts {
 } tarn_conv2d_opts;
 
 /* x [N,H,W,C] * w [R,S,C/groups,K] -> [N,P,Q,K], a cross-correlation:
- * y[n,p,q,k] = sum over r,s,c of x[n, p*stride + r*dilation - padding, q*stride + s*dilation - padding, c] w[r,s,c,k],
- * P = floor((H + 2*padding - dilation*(R-1) - 1) / stride) + 1, Q likewise from W. groups divides C and K.
- * opts NULL: stride 1, no padding. */
+ * y[n,p,q,k] = sum over r,s,c of x[n, p*stride + r*dilation - padding, q*stride + s*dilation - padding, c]
+ * w[r,s,c,k], P = floor((H + 2*padding - dilation*(R-1) - 1) / stride) + 1, Q likewise from W. groups divides
+ * C and K. opts NULL: stride 1, no padding. */
 TARN_API tarn_tensor *tarn_conv2d(tarn_tape *t, tarn_tensor *x, tarn_tensor *w, const tarn_conv2d_opts *opts);
 
 typedef struct tarn_pool2d_opts {
@@ -193,7 +219,8 @@ typedef struct tarn_pool2d_opts {
 } tarn_pool2d_opts;
 
 /* The largest of each window x window patch, channel by channel: [N,H,W,C] -> [N,P,Q,C],
- * P = floor((H + 2*padding - window) / stride) + 1. padding <= window/2. The gradient goes to the first largest. */
+ * P = floor((H + 2*padding - window) / stride) + 1. padding <= window/2. The gradient goes to the first
+ * largest. */
 TARN_API tarn_tensor *tarn_max_pool2d(tarn_tape *t, tarn_tensor *x, int window, const tarn_pool2d_opts *opts);
 
 /* The mean of the patch's positions that lie inside the image. */
@@ -203,7 +230,8 @@ TARN_API tarn_tensor *tarn_avg_pool2d(tarn_tape *t, tarn_tensor *x, int window, 
 TARN_API tarn_tensor *tarn_global_avg_pool2d(tarn_tape *t, tarn_tensor *x);
 TARN_API tarn_tensor *tarn_global_max_pool2d(tarn_tape *t, tarn_tensor *x);
 
-/* ---- normalization and noise ---------------------------------------------------------------------------------- */
+/* ---- normalization and noise
+ * ---------------------------------------------------------------------------------- */
 
 /* Where BatchNorm keeps its running statistics: f32 or f64 leaves of the caller's or of a store. */
 typedef struct tarn_running_stats {
@@ -220,27 +248,31 @@ typedef struct tarn_batchnorm_opts {
 
 /* Batch Normalization (Ioffe & Szegedy 2015, 1502.03167, algorithms 1 and 2), over every axis but the last:
  *   y = (x - mean) / sqrt(var + eps) * gamma + beta,   x [...,C], gamma and beta [C].
- * On a tape in training, mean and biased variance are those of x, every example's output depends on every example,
- * and gradients flow through the statistics, to any order. When it runs, the running statistics move:
- *   running = (1-momentum)*running + momentum*batch, the variance unbiased (count-1).
- * The lecture writes mu_bar <- p*mu_bar + (1-p)*mu_t: p = 1-momentum. One value a channel is an error: its variance says
- * nothing. On a tape in evaluation, mean and var are the running ones, constants to the gradient of x, gamma and beta.
- * running NULL: nothing is kept, and evaluation is an error. opts NULL: every default. */
+ * On a tape in training, mean and biased variance are those of x, every example's output depends on every
+ * example, and gradients flow through the statistics, to any order. When it runs, the running statistics
+ * move: running = (1-momentum)*running + momentum*batch, the variance unbiased (count-1). The lecture writes
+ * mu_bar <- p*mu_bar + (1-p)*mu_t: p = 1-momentum. One value a channel is an error: its variance says
+ * nothing. On a tape in evaluation, mean and var are the running ones, constants to the gradient of x, gamma
+ * and beta. running NULL: nothing is kept, and evaluation is an error. opts NULL: every default. */
 TARN_API tarn_tensor *tarn_batchnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
                                      const tarn_running_stats *running, const tarn_batchnorm_opts *opts);
 
-/* The same function built from mean, sub, square, rsqrt, mul and add, one node each: the "large network" in which every
- * example feeds every other, to be looked at and to check the fused op against. */
-TARN_API tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
-                                              const tarn_running_stats *running, const tarn_batchnorm_opts *opts);
+/* The same function built from mean, sub, square, rsqrt, mul and add, one node each: the "large network" in
+ * which every example feeds every other, to be looked at and to check the fused op against. */
+TARN_API tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma,
+                                              tarn_tensor *beta, const tarn_running_stats *running,
+                                              const tarn_batchnorm_opts *opts);
 
-/* Training: each element is 0 with probability p, else x/(1-p) (Srivastava et al. 2014, in its inverted form). Evaluation,
- * or p = 0: x. 0 <= p < 1. The mask is a function of rng's state, which moves on when the op is recorded. */
+/* Training: each element is 0 with probability p, else x/(1-p) (Srivastava et al. 2014, in its inverted
+ * form). Evaluation, or p = 0: x. 0 <= p < 1. The mask is a function of rng's state, which moves on when the
+ * op is recorded. */
 TARN_API tarn_tensor *tarn_dropout(tarn_tape *t, tarn_tensor *x, double p, tarn_rng *rng);
 
-/* ---- losses: scalars, means over the batch -------------------------------------------------------------------- */
+/* ---- losses: scalars, means over the batch
+ * -------------------------------------------------------------------- */
 
-/* -mean over n of log_softmax(logits[n])[labels[n]]: logits [N,C], labels [N] i32 or u8 in 0..C-1 (checked when it runs). */
+/* -mean over n of log_softmax(logits[n])[labels[n]]: logits [N,C], labels [N] i32 or u8 in 0..C-1 (checked
+ * when it runs). */
 TARN_API tarn_tensor *tarn_cross_entropy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels);
 
 /* mean of (x - y)^2 over all elements, broadcast. */
@@ -249,7 +281,8 @@ TARN_API tarn_tensor *tarn_mse(tarn_tape *t, tarn_tensor *x, tarn_tensor *y);
 /* mean of -(y ln p + (1-y) ln(1-p)), p = sigmoid(logits), without overflow; y in [0,1], broadcast. */
 TARN_API tarn_tensor *tarn_bce_with_logits(tarn_tape *t, tarn_tensor *logits, tarn_tensor *y);
 
-/* The fraction of rows whose largest logit is at the label: logits [N,C], labels [N]; a scalar without gradient. */
+/* The fraction of rows whose largest logit is at the label: logits [N,C], labels [N]; a scalar without
+ * gradient. */
 TARN_API tarn_tensor *tarn_accuracy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels);
 
 #ifdef __cplusplus

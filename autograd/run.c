@@ -5,8 +5,9 @@ static bool inputs_unchanged(const tarn_node *n)
     for (int i = 0; i < n->n_in; i++) {
         const tarn_tensor *x = n->in[i], *leaf = x->node ? x->root : x;
         if (leaf && leaf->version != n->in_version[i])
-            return tarn__node_fail(n, "input %d (%s %s) changed between recording and running: run it before the change",
-                                   i, leaf->name ? leaf->name : "a leaf", TARN__SHAPE_TEXT(leaf));
+            return tarn__node_fail(
+                n, "input %d (%s %s) changed between recording and running: run it before the change", i,
+                leaf->name ? leaf->name : "a leaf", TARN__SHAPE_TEXT(leaf));
     }
     return true;
 }
@@ -26,11 +27,11 @@ static bool node_run(tarn_node *n)
 {
     if (!inputs_unchanged(n))
         return false;
-    if (n->is_view) {
+    if (n->is_view)
         n->out[0]->data = (char *)n->in[0]->data + n->view_offset * (int64_t)tarn_dtype_size(n->in[0]->dtype);
-    } else {
-        if (!allocate_outputs(n))
-            return false;
+    else if (!allocate_outputs(n))
+        return false;
+    if (n->op->run) {
         tarn__arena_mark mark = tarn__arena_set_mark(&n->tape->arena);
         bool ran = n->op->run(n);
         tarn__arena_release(&n->tape->arena, mark);

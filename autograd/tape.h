@@ -1,10 +1,11 @@
 /* autograd/tape.h: the tape, on which ops are recorded, run and differentiated.
  *
- * An op (autograd/ops.h) checks its shapes at once, appends a node to its tape and returns a tensor; nothing is computed
- * yet. Reading a value (tarn_item, tarn_data, tarn_backward, ...) runs what that value needs, and nothing else. What an
- * op returns lives on its tape until tarn_tape_reset().
+ * An op (autograd/ops.h) checks its shapes at once, appends a node to its tape and returns a tensor; nothing
+ * is computed yet. Reading a value (tarn_item, tarn_data, tarn_backward, ...) runs what that value needs, and
+ * nothing else. What an op returns lives on its tape until tarn_tape_reset().
  *
- * The gradient rule of every op is written in ops, so a gradient is more tape: it can be differentiated again.
+ * The gradient rule of every op is written in ops, so a gradient is more tape: it can be differentiated
+ * again.
  *
  * A tape is used by one thread at a time; different tapes are independent. */
 #ifndef TARN_TAPE_H
@@ -24,15 +25,16 @@ TARN_API tarn_tape *tarn_tape_new(void);
 /* Frees the tape and every tensor on it. NULL is fine. */
 TARN_API void tarn_tape_free(tarn_tape *tape);
 
-/* Lets go of every tensor on the tape, and keeps the memory for what comes next: after its first step, a loop that
- * repeats itself takes nothing from the heap. Works while an error is pending. NULL is fine. */
+/* Lets go of every tensor on the tape, and keeps the memory for what comes next: after its first step, a loop
+ * that repeats itself takes nothing from the heap. Works while an error is pending. NULL is fine. */
 TARN_API void tarn_tape_reset(tarn_tape *tape);
 
 /* Training (the default) or evaluation: what BatchNorm and dropout do when they are recorded from here on. */
 TARN_API void tarn_tape_set_training(tarn_tape *tape, bool training);
 TARN_API bool tarn_tape_training(const tarn_tape *tape);
 
-/* Whether gradients flow through what is recorded from here on (the default). Off: those results are constants. */
+/* Whether gradients flow through what is recorded from here on (the default). Off: those results are
+ * constants. */
 TARN_API void tarn_tape_set_grad(tarn_tape *tape, bool grad);
 TARN_API bool tarn_tape_grad(const tarn_tape *tape);
 
@@ -45,22 +47,25 @@ TARN_API size_t tarn_tape_nodes(const tarn_tape *tape);
 TARN_API size_t tarn_tape_bytes(const tarn_tape *tape);
 TARN_API size_t tarn_tape_peak_bytes(const tarn_tape *tape);
 
-/* Computes x now, with everything that it needs and that has not run yet. A parameter (or other leaf) that changed after
- * it was recorded is an error. */
+/* Computes x now, with everything that it needs and that has not run yet. A parameter (or other leaf) that
+ * changed after it was recorded is an error. */
 TARN_API bool tarn_run(tarn_tensor *x);
 
-/* Adds d loss / d p to the gradient of every parameter p that loss depends on, and computes loss. The loss is a tensor on
- * the tape with one element. On error no gradient is changed. */
+/* Adds d loss / d p to the gradient of every parameter p that loss depends on, and computes loss. The loss is
+ * a tensor on the tape with one element. On error no gradient is changed. */
 TARN_API bool tarn_backward(tarn_tape *tape, tarn_tensor *loss);
 
-/* grads[j] = sum over i of (d outputs[i] / d inputs[j])^T cotangents[i], for any tensors: leaves, parameters, or results of
- * ops on this tape. Each is a tensor on the tape, of the shape of inputs[j] (zeros where no output depends on it), and
- * nothing is computed yet: grads can be read, used in ops, and differentiated again.
+/* grads[j] = sum over i of (d outputs[i] / d inputs[j])^T cotangents[i], for any tensors: leaves, parameters,
+ * or results of ops on this tape. Each is a tensor on the tape, of the shape of inputs[j] (zeros where no
+ * output depends on it), and nothing is computed yet: grads can be read, used in ops, and differentiated
+ * again.
  *
- * cotangents[i] has the shape of outputs[i]; cotangents NULL means ones. Inputs must be f32 or f64. An op on the way
- * that has no gradient is an error that names it. On error every grads[j] is NULL. */
-TARN_API bool tarn_grad(tarn_tape *tape, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
-                        int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads);
+ * cotangents[i] has the shape of outputs[i]; cotangents NULL means ones. Inputs must be f32 or f64. An op on
+ * the way that has no gradient is an error that names it. On error every grads[j] is NULL. grads may be the
+ * same array as outputs or inputs. */
+TARN_API bool tarn_grad(tarn_tape *tape, int n_outputs, tarn_tensor *const *outputs,
+                        tarn_tensor *const *cotangents, int n_inputs, tarn_tensor *const *inputs,
+                        tarn_tensor **grads);
 
 #ifdef __cplusplus
 }

@@ -6,15 +6,16 @@
 
 enum { TARN__ALIGN = 64 }; /* a cache line, and the widest vector register */
 
-/* Blocks aligned to TARN__ALIGN, through the allocator of tensor/memory.h. NULL when there is no memory: the caller
- * sets the error, since only it knows what the memory was for. tarn__release(NULL) does nothing. */
+/* Blocks aligned to TARN__ALIGN, through the allocator of tensor/memory.h. NULL when there is no memory: the
+ * caller sets the error, since only it knows what the memory was for. tarn__release(NULL) does nothing. */
 void *tarn__allocate(size_t bytes);
 void *tarn__allocate_zeroed(size_t bytes);
 void tarn__release(void *block);
 char *tarn__copy_string(const char *text);
 
-/* A growing arena: allocations are bumped out of blocks; tarn__arena_reset() takes them all back at once and keeps
- * the memory, merged into one block, so that a loop which repeats itself allocates nothing from the heap. */
+/* A growing arena: allocations are bumped out of blocks; tarn__arena_reset() takes them all back at once and
+ * keeps the memory, merged into one block, so that a loop which repeats itself allocates nothing from the
+ * heap. */
 typedef struct tarn__arena_block tarn__arena_block;
 
 typedef struct tarn__arena {

@@ -2,8 +2,8 @@
  *
  * The first error sticks. While one is pending, every function that makes or changes something returns NULL
  * or false and does nothing; only _free, _reset, the plain getters and this header's functions work as usual.
- * So `f(g(h(x)))` needs one check, at the end. The error is text, belongs to the calling thread, and names the
- * function, the shapes and what was wrong. tarn never exits, aborts or prints. */
+ * So `f(g(h(x)))` needs one check, at the end. The error is text, belongs to the calling thread, and names
+ * the function, the shapes and what was wrong. tarn never exits, aborts or prints. */
 #ifndef TARN_ERROR_H
 #define TARN_ERROR_H
 
@@ -30,9 +30,9 @@ TARN_API const char *tarn_error(void);
 /* Forgets the pending error. */
 TARN_API void tarn_error_clear(void);
 
-/* Sets the calling thread's error from a printf format, unless one is already pending. Always returns false, so
- * that loaders and user code can `return tarn_fail("data: %s: no such file", path);`. Text beyond 1023 bytes is
- * cut. Never fails and never allocates. */
+/* Sets the calling thread's error from a printf format, unless one is already pending. Always returns false,
+ * so that loaders and user code can `return tarn_fail("data: %s: no such file", path);`. Text beyond 1023
+ * bytes is cut. Never fails and never allocates. */
 TARN_API bool tarn_fail(const char *format, ...) TARN_PRINTF(1, 2);
 
 /* Called with the text at the moment an error first becomes pending: a place for a breakpoint or a log line.

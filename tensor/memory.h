@@ -12,7 +12,8 @@ extern "C" {
  *
  * allocate returns `bytes` bytes (never 0) aligned for any C type, or NULL; release gets back what allocate
  * returned, with the same size. Both may be called from several threads at once. Replace them before anything
- * else is called, or while nothing of tarn's is alive: a block goes back to the pair that is set at that time. */
+ * else is called, or while nothing of tarn's is alive: a block goes back to the pair that is set at that
+ * time. */
 typedef struct tarn_allocator {
     void *(*allocate)(size_t bytes, void *context);
     void (*release)(void *block, size_t bytes, void *context);

@@ -4,9 +4,9 @@
 
 #include "tensor/threads.h"
 
-/* Calls work(context, 0..tiles-1), each once, on up to tarn_threads() threads, and waits. The caller cuts the tiles by
- * shape alone, and no tile may read what another writes: then the result does not depend on the thread count.
- * Called from within a tile, it runs serially. The work must not set errors. */
+/* Calls work(context, 0..tiles-1), each once, on up to tarn_threads() threads, and waits. The caller cuts the
+ * tiles by shape alone, and no tile may read what another writes: then the result does not depend on the
+ * thread count. Called from within a tile, it runs serially. The work must not set errors. */
 void tarn__parallel_for(int64_t tiles, void (*work)(void *context, int64_t tile), void *context);
 
 /* Which of the threads is running this tile: 0..tarn_threads()-1. For scratch memory only. */

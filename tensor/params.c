@@ -1,5 +1,6 @@
 #include "tensor/params.h"
 #include "tensor/arena.h"
+#include "tensor/parallel.h"
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
@@ -91,8 +92,8 @@ static bool tensor_init(tarn_tensor *x, tarn_dtype dtype, int ndim, const int64_
     return x->data != NULL;
 }
 
-static tarn_tensor *store_add(const char *who, tarn_params *params, const char *name, int ndim, const int64_t *shape,
-                              bool trained)
+static tarn_tensor *store_add(const char *who, tarn_params *params, const char *name, int ndim,
+                              const int64_t *shape, bool trained)
 {
     int64_t numel;
     if (!tarn__usable(who, params, "params") || !tarn__usable(who, name, "name") ||
@@ -182,21 +183,66 @@ int64_t tarn_params_numel(const tarn_params *params)
     return total;
 }
 
+/* ---- the norm of the gradients: fixed tiles, their sums added in order
+ * ---------------------------------------- */
+
+enum { NORM_TILE = 16384, NORM_ROUND = 256, NORM_LANES = 8 };
+
+typedef struct norm_round {
+    const tarn_tensor *grad;
+    int64_t first; /* tile */
+    double partial[NORM_ROUND];
+} norm_round;
+
+/* The lanes make the sum's dependency chains short, and let the compiler use vectors. Each square is taken in
+ * double, where no float's overflows. */
+#define NORM_SUM(type)                                                                                       \
+    static double squares_of_##type(const type *x, int64_t n)                                                \
+    {                                                                                                        \
+        double lane[NORM_LANES] = {0}, total = 0;                                                            \
+        int64_t i = 0;                                                                                       \
+        for (; i + NORM_LANES <= n; i += NORM_LANES)                                                         \
+            for (int l = 0; l < NORM_LANES; l++)                                                             \
+                lane[l] += (double)x[i + l] * (double)x[i + l];                                              \
+        for (; i < n; i++)                                                                                   \
+            total += (double)x[i] * (double)x[i];                                                            \
+        for (int l = 0; l < NORM_LANES; l++)                                                                 \
+            total += lane[l];                                                                                \
+        return total;                                                                                        \
+    }
+NORM_SUM(float)
+NORM_SUM(double)
+
+static void norm_tile(void *context, int64_t tile)
+{
+    norm_round *r = context;
+    int64_t from = (r->first + tile) * NORM_TILE, left = r->grad->numel - from;
+    int64_t n = left < NORM_TILE ? left : NORM_TILE;
+    r->partial[tile] = r->grad->dtype == TARN_F64 ? squares_of_double((const double *)r->grad->data + from, n)
+                                                  : squares_of_float((const float *)r->grad->data + from, n);
+}
+
+static double sum_of_squares(const tarn_tensor *grad)
+{
+    double total = 0;
+    int64_t tiles = tarn__tiles(grad->numel, NORM_TILE);
+    norm_round r = {.grad = grad};
+    for (; r.first < tiles; r.first += NORM_ROUND) {
+        int64_t count = tiles - r.first < NORM_ROUND ? tiles - r.first : NORM_ROUND;
+        tarn__parallel_for(count, norm_tile, &r);
+        for (int64_t tile = 0; tile < count; tile++)
+            total += r.partial[tile];
+    }
+    return total;
+}
+
 double tarn_params_grad_norm(const tarn_params *params)
 {
     if (!tarn__usable("tarn_params_grad_norm", params, "params"))
         return NAN;
     double total = 0;
-    for (size_t i = 0; i < params->count; i++) {
-        const tarn_tensor *x = &params->entries[i]->tensor;
-        if (!x->has_grad)
-            continue;
-        double sum = 0;
-        for (int64_t j = 0; j < x->numel; j++) {
-            double g = tarn__load(x->grad, j);
-            sum += g * g;
-        }
-        total += sum;
-    }
+    for (size_t i = 0; i < params->count; i++)
+        if (params->entries[i]->tensor.has_grad)
+            total += sum_of_squares(&params->entries[i]->grad);
     return sqrt(total);
 }

@@ -1,8 +1,8 @@
 /* tensor/params.h: the named store of everything that a model learns or keeps.
  *
- * A store holds parameters (trained; each has a gradient of its own shape) and buffers (kept, not trained: running
- * statistics, counters), in the order in which they were added. Layers add to it, tarn_backward() fills the
- * gradients, an optimiser walks it, tarn_params_save() writes it. Its tensors belong to it. */
+ * A store holds parameters (trained; each has a gradient of its own shape) and buffers (kept, not trained:
+ * running statistics, counters), in the order in which they were added. Layers add to it, tarn_backward()
+ * fills the gradients, an optimiser walks it, tarn_params_save() writes it. Its tensors belong to it. */
 #ifndef TARN_PARAMS_H
 #define TARN_PARAMS_H
 
@@ -17,15 +17,17 @@ typedef struct tarn_params tarn_params;
 /* An empty store whose parameters are of `dtype`: TARN_F32 or TARN_F64. */
 TARN_API tarn_params *tarn_params_new(tarn_dtype dtype);
 
-/* Frees the store, its tensors and their gradients. NULL is fine. Free the tapes that used them, or reset them, first. */
+/* Frees the store, its tensors and their gradients. NULL is fine. Free the tapes that used them, or reset
+ * them, first. */
 TARN_API void tarn_params_free(tarn_params *params);
 
-/* A new parameter of zeros, with a gradient. The name must be new, not empty, and at most 255 bytes of printable
- * ASCII (it is the key in a weights file). NULL with an error otherwise. */
+/* A new parameter of zeros, with a gradient. The name must be new, not empty, and at most 255 bytes of
+ * printable ASCII (it is the key in a weights file). NULL with an error otherwise. */
 TARN_API tarn_tensor *tarn_params_add(tarn_params *params, const char *name, int ndim, const int64_t *shape);
 
 /* A new buffer of zeros of the store's dtype, without a gradient. */
-TARN_API tarn_tensor *tarn_params_add_buffer(tarn_params *params, const char *name, int ndim, const int64_t *shape);
+TARN_API tarn_tensor *tarn_params_add_buffer(tarn_params *params, const char *name, int ndim,
+                                             const int64_t *shape);
 
 TARN_API tarn_dtype tarn_params_dtype(const tarn_params *params);
 
@@ -41,7 +43,8 @@ TARN_API tarn_tensor *tarn_params_find(const tarn_params *params, const char *na
 /* The name under which x was added; NULL for a tensor that belongs to no store. */
 TARN_API const char *tarn_param_name(const tarn_tensor *x);
 
-/* The gradient of a parameter: its shape and dtype, belongs to the store. NULL for anything but a parameter. */
+/* The gradient of a parameter: its shape and dtype, belongs to the store. NULL for anything but a parameter.
+ */
 TARN_API tarn_tensor *tarn_param_grad(const tarn_tensor *x);
 
 /* Whether x's gradient has been filled since it was last cleared. */

@@ -7,6 +7,7 @@
 enum { MAX_THREADS = 256 };
 
 static atomic_int chosen;
+static _Thread_local int thread_index; /* 0 outside of our own parallel loops */
 
 bool tarn_set_threads(int count)
 {
@@ -30,7 +31,7 @@ int tarn_threads(void)
 
 int tarn__thread_index(void)
 {
-    return omp_get_thread_num();
+    return thread_index;
 }
 
 void tarn__parallel_for(int64_t tiles, void (*work)(void *context, int64_t tile), void *context)
@@ -41,7 +42,12 @@ void tarn__parallel_for(int64_t tiles, void (*work)(void *context, int64_t tile)
             work(context, tile);
         return;
     }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int64_t tile = 0; tile < tiles; tile++)
-        work(context, tile);
+#pragma omp parallel num_threads(threads)
+    {
+        thread_index = omp_get_thread_num();
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t tile = 0; tile < tiles; tile++)
+            work(context, tile);
+        thread_index = 0;
+    }
 }

@@ -1,8 +1,8 @@
 /* tensor/kernels/kernels.h (internal): the table of loops.
  *
- * kernels.c is built once per instruction set. It includes each *.inc file twice, with `real` as float and as double, and
- * so fills two tarn__loops. dispatch.c chooses a table at the first call. Loops work on plain arrays: shapes, strides,
- * tiles and threads are their callers' business. */
+ * kernels.c is built once per instruction set. It includes each *.inc file twice, with `real` as float and as
+ * double, and so fills two tarn__loops. dispatch.c chooses a table at the first call. Loops work on plain
+ * arrays: shapes, strides, tiles and threads are their callers' business. */
 #ifndef TARN__KERNELS_H
 #define TARN__KERNELS_H
 
@@ -58,14 +58,15 @@ typedef struct tarn__loops {
     void (*normalize)(size_t rows, size_t columns, const void *x, const void *mean, const void *scale,
                       const void *shift, void *y);
     /* sum_g += sum of g, sum_gx += sum of g * (x - mean) */
-    void (*normalize_sums)(size_t rows, size_t columns, const void *g, const void *x, const void *mean, double *sum_g,
-                           double *sum_gx);
+    void (*normalize_sums)(size_t rows, size_t columns, const void *g, const void *x, const void *mean,
+                           double *sum_g, double *sum_gx);
     /* gx = scale * (g - mean_g - (x - mean) * slope) */
     void (*normalize_grad)(size_t rows, size_t columns, const void *g, const void *x, const void *mean,
                            const void *scale, const void *mean_g, const void *slope, void *gx);
 
-    /* im2col: the patches of output positions first..first+count of one image as rows [R,S,C] of `columns`; and back,
-     * adding into the image. `x_stride` is the distance between pixels (the channels of all groups). */
+    /* im2col: the patches of output positions first..first+count of one image as rows [R,S,C] of `columns`;
+     * and back, adding into the image. `x_stride` is the distance between pixels (the channels of all
+     * groups). */
     void (*im2col)(const tarn__window *w, int64_t x_stride, const void *x, int64_t first, int64_t count,
                    void *columns);
     void (*col2im)(const tarn__window *w, int64_t x_stride, void *x, int64_t first, int64_t count,
@@ -76,6 +77,10 @@ typedef struct tarn__loops {
     void (*avg_pool_row)(const tarn__window *w, const void *x, int64_t p, void *y);
     /* x += the gradient of one output row's means */
     void (*avg_pool_grad_row)(const tarn__window *w, const void *g, int64_t p, void *x);
+
+    /* `count` positions, each with its own source or target a channel: x[at] += g, and y = x[at] */
+    void (*scatter_channels)(size_t count, size_t channels, const void *g, const int32_t *at, void *x);
+    void (*gather_channels)(size_t count, size_t channels, const void *x, const int32_t *at, void *y);
 
     void (*adam)(size_t n, const tarn__adam_step *step, void *weight, const void *grad, void *m, void *v);
     void (*sgd)(size_t n, const tarn__sgd_step *step, void *weight, const void *grad, void *velocity);

@@ -1,0 +1,318 @@
+/* Batch Normalization, fused and composed. */
+#include "tensor/batchnorm.h"
+#include "autograd/op.h"
+#include "autograd/ops.h"
+
+#include <inttypes.h>
+
+typedef struct batchnorm_attr {
+    tarn__batchnorm b;
+    tarn_running_stats running; /* mean NULL: none */
+    double momentum;            /* weight of the new batch; 0: cumulative */
+} batchnorm_attr;
+
+/* ---- running statistics
+ * --------------------------------------------------------------------------------------- */
+
+static void blend(tarn_tensor *running, const double *batch, double factor, double weight)
+{
+    for (int64_t c = 0; c < running->numel; c++)
+        tarn__store(running, c, (1 - weight) * tarn__load(running, c) + weight * factor * batch[c]);
+    running->version++;
+}
+
+static void update_running(const batchnorm_attr *attr, const double *mean, const double *var)
+{
+    const tarn_running_stats *running = &attr->running;
+    if (!running->mean)
+        return;
+    double rows = (double)attr->b.rows, seen = tarn__load(running->batches, 0) + 1;
+    double weight = attr->momentum > 0 ? attr->momentum : 1 / seen;
+    blend(running->mean, mean, 1, weight);
+    blend(running->var, var, rows / (rows - 1), weight);
+    tarn__store(running->batches, 0, seen);
+    running->batches->version++;
+}
+
+/* ---- the gradient, an op of its own: g, x, gamma, mean, var -> gx, ggamma, gbeta
+ * ------------------------------ */
+
+enum { G, X, GAMMA, MEAN, VAR };
+
+static bool grad_shape(tarn_node *n)
+{
+    const tarn_tensor *x = n->in[X], *gamma = n->in[GAMMA];
+    return tarn__output(n, x->dtype, x->ndim, x->shape) && tarn__output(n, x->dtype, 1, gamma->shape) &&
+           tarn__output(n, x->dtype, 1, gamma->shape);
+}
+
+static bool grad_run(tarn_node *n)
+{
+    const tarn__batchnorm *b = n->attr;
+    const void *g = tarn__packed_input(n, G), *x = tarn__packed_input(n, X),
+               *gamma = tarn__packed_input(n, GAMMA);
+    void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(b));
+    if (!g || !x || !gamma || !scratch)
+        return false;
+    tarn__batchnorm_grad(b, g, x, gamma, n->in[MEAN]->data, n->in[VAR]->data, n->out[0]->data,
+                         n->out[1]->data, n->out[2]->data, scratch);
+    return true;
+}
+
+static int all_but_last(const tarn_tensor *x, int axes[TARN_MAX_DIMS])
+{
+    for (int i = 0; i < x->ndim - 1; i++)
+        axes[i] = i;
+    return x->ndim - 1;
+}
+
+/* xhat and 1/sqrt(var+eps) of x, written in ops: mean and variance are functions of x here. */
+static tarn_tensor *standardized(tarn_tape *t, tarn_tensor *x, double eps, tarn_tensor **inverse)
+{
+    int axes[TARN_MAX_DIMS], count = all_but_last(x, axes);
+    tarn_tensor *difference = tarn_sub(t, x, tarn_mean(t, x, count, axes, false));
+    tarn_tensor *var = tarn_mean(t, tarn_square(t, difference), count, axes, false);
+    *inverse = tarn_rsqrt(t, tarn_add_scalar(t, var, eps));
+    return tarn_mul(t, difference, *inverse);
+}
+
+static bool grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
+                     tarn_tensor **gx)
+{
+    const tarn__batchnorm *b = n->attr;
+    tarn_tensor *g = n->in[G], *inverse, *xhat = standardized(t, n->in[X], b->eps, &inverse);
+    int axes[TARN_MAX_DIMS], count = all_but_last(n->in[X], axes);
+    tarn_tensor *weighted = tarn_mul(t, g, xhat);
+    tarn_tensor *mean_g = tarn_mean(t, g, count, axes, false),
+                *mean_gx = tarn_mean(t, weighted, count, axes, false);
+    tarn_tensor *centred = tarn_sub(t, tarn_sub(t, g, mean_g), tarn_mul(t, xhat, mean_gx));
+    tarn_tensor *outputs[] = {tarn_mul(t, centred, tarn_mul(t, n->in[GAMMA], inverse)),
+                              tarn_sum(t, weighted, count, axes, false), tarn_sum(t, g, count, axes, false)};
+    /* what mean and var depend on is inside the expression already */
+    const bool wanted[] = {need[G], need[X], need[GAMMA], false, false};
+    return tarn__vjp_composed(t, n, outputs, gy, wanted, gx);
+}
+
+TARN__OP(batchnorm_grad_op, "batchnorm_grad", grad_shape, grad_run, grad_vjp);
+
+/* ---- training: x, gamma, beta -> y, and mean and var in f64 for the gradient
+ * ---------------------------------- */
+
+static bool train_shape(tarn_node *n)
+{
+    const batchnorm_attr *attr = n->attr;
+    const tarn_tensor *x = n->in[0];
+    if (attr->b.rows < 2)
+        return tarn__node_fail(n,
+                               "x %s has %" PRId64
+                               " value a channel: training needs at least 2, since the variance "
+                               "of one says nothing",
+                               TARN__SHAPE_TEXT(x), attr->b.rows);
+    return tarn__output(n, x->dtype, x->ndim, x->shape) && tarn__output(n, TARN_F64, 1, &attr->b.columns) &&
+           tarn__output(n, TARN_F64, 1, &attr->b.columns);
+}
+
+static bool train_run(tarn_node *n)
+{
+    const batchnorm_attr *attr = n->attr;
+    const void *x = tarn__packed_input(n, 0), *gamma = tarn__packed_input(n, 1),
+               *beta = tarn__packed_input(n, 2);
+    void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(&attr->b));
+    if (!x || !gamma || !beta || !scratch)
+        return false;
+    double *mean = n->out[1]->data, *var = n->out[2]->data;
+    tarn__batchnorm_moments(&attr->b, x, mean, var, scratch);
+    tarn__batchnorm_apply(&attr->b, x, mean, var, gamma, beta, n->out[0]->data, scratch);
+    update_running(attr, mean, var);
+    return true;
+}
+
+static bool train_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
+                      tarn_tensor **gx)
+{
+    const batchnorm_attr *attr = n->attr;
+    (void)need;
+    if (!gy[0])
+        return true;
+    gx[0] = tarn__apply(t, &batchnorm_grad_op, TARN__IN(gy[0], n->in[0], n->in[1], n->out[1], n->out[2]),
+                        &attr->b, sizeof attr->b);
+    if (!gx[0])
+        return false;
+    gx[1] = gx[0]->node->out[1];
+    gx[2] = gx[0]->node->out[2];
+    return true;
+}
+
+TARN__OP(batchnorm_op, "batchnorm", train_shape, train_run, train_vjp);
+
+/* ---- evaluation: x, gamma, beta, running mean and var -> y
+ * ---------------------------------------------------- */
+
+static bool frozen_shape(tarn_node *n)
+{
+    return tarn__output(n, n->in[0]->dtype, n->in[0]->ndim, n->in[0]->shape);
+}
+
+static bool frozen_run(tarn_node *n)
+{
+    const batchnorm_attr *attr = n->attr;
+    int64_t columns = attr->b.columns;
+    const void *x = tarn__packed_input(n, 0), *gamma = tarn__packed_input(n, 1),
+               *beta = tarn__packed_input(n, 2);
+    double *mean = tarn__scratch(n, (size_t)(2 * columns) * sizeof *mean);
+    void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(&attr->b));
+    if (!x || !gamma || !beta || !mean || !scratch)
+        return false;
+    for (int64_t c = 0; c < columns; c++) {
+        mean[c] = tarn__load(n->in[3], c * n->in[3]->stride[0]);
+        mean[columns + c] = tarn__load(n->in[4], c * n->in[4]->stride[0]);
+    }
+    tarn__batchnorm_apply(&attr->b, x, mean, mean + columns, gamma, beta, n->out[0]->data, scratch);
+    return true;
+}
+
+static tarn_tensor *frozen_composed(tarn_tape *t, tarn_tensor *const *in, double eps)
+{
+    tarn_tensor *inverse = tarn_rsqrt(t, tarn_add_scalar(t, in[4], eps));
+    return tarn_add(t, tarn_mul(t, tarn_mul(t, tarn_sub(t, in[0], in[3]), inverse), in[1]), in[2]);
+}
+
+static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
+                       tarn_tensor **gx)
+{
+    const batchnorm_attr *attr = n->attr;
+    tarn_tensor *y = frozen_composed(t, n->in, attr->b.eps);
+    return tarn__vjp_composed(t, n, &y, gy, need, gx);
+}
+
+TARN__OP(batchnorm_frozen_op, "batchnorm_frozen", frozen_shape, frozen_run, frozen_vjp);
+
+/* ---- composed: the running statistics move when y is looked at through this view
+ * ------------------------------ */
+
+static bool track_shape(tarn_node *n)
+{
+    const tarn_tensor *y = n->in[0];
+    return tarn__output_view(n, y->ndim, y->shape, y->stride, 0);
+}
+
+static bool track_run(tarn_node *n)
+{
+    const batchnorm_attr *attr = n->attr;
+    int64_t columns = attr->b.columns;
+    double *mean = tarn__scratch(n, (size_t)(2 * columns) * sizeof *mean);
+    if (!mean)
+        return false;
+    for (int64_t c = 0; c < columns; c++) {
+        mean[c] = tarn__load(n->in[1], c);
+        mean[columns + c] = tarn__load(n->in[2], c);
+    }
+    update_running(attr, mean, mean + columns);
+    return true;
+}
+
+static bool track_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
+                      tarn_tensor **gx)
+{
+    (void)t, (void)n;
+    if (need[0])
+        gx[0] = gy[0];
+    return true;
+}
+
+TARN__OP(batchnorm_track_op, "batchnorm_track", track_shape, track_run, track_vjp);
+
+/* ---- the public functions
+ * ------------------------------------------------------------------------------------- */
+
+static bool channel_vector(const char *what, const tarn_tensor *x, const tarn_tensor *v)
+{
+    if (v->ndim != 1 || v->shape[0] != tarn_dim(x, -1) || v->dtype != x->dtype)
+        return tarn_fail("tarn_batchnorm: %s is %s%s, expected %s[%" PRId64 "] for x %s", what,
+                         tarn_dtype_name(v->dtype), TARN__SHAPE_TEXT(v), tarn_dtype_name(x->dtype),
+                         tarn_dim(x, -1), TARN__SHAPE_TEXT(x));
+    return true;
+}
+
+static bool running_valid(const tarn_tape *t, const tarn_tensor *x, const tarn_running_stats *running)
+{
+    if (!running)
+        return tarn_tape_training(t) ||
+               tarn_fail("tarn_batchnorm: evaluation needs the running statistics, and running is NULL");
+    const tarn_tensor *parts[] = {running->mean, running->var, running->batches};
+    static const char *const names[] = {"running mean", "running var", "running batches"};
+    for (int i = 0; i < 3; i++) {
+        if (!parts[i])
+            return tarn_fail("tarn_batchnorm: %s is NULL", names[i]);
+        if (parts[i]->node)
+            return tarn_fail("tarn_batchnorm: %s was computed by an op, expected a leaf", names[i]);
+        if (i < 2 && !channel_vector(names[i], x, parts[i]))
+            return false;
+    }
+    if (running->batches->numel != 1 || !tarn__is_float(running->batches->dtype))
+        return tarn_fail("tarn_batchnorm: running batches is %s%s, expected one f32 or f64 element",
+                         tarn_dtype_name(running->batches->dtype), TARN__SHAPE_TEXT(running->batches));
+    return true;
+}
+
+static bool prepare(tarn_tape *t, tarn_tensor *const *in, const tarn_running_stats *running,
+                    const tarn_batchnorm_opts *opts, batchnorm_attr *attr)
+{
+    tarn_batchnorm_opts o = opts ? *opts : (tarn_batchnorm_opts){0};
+    if (!tarn__inputs_usable("batchnorm", t, 3, in))
+        return false;
+    const tarn_tensor *x = in[0];
+    if (x->ndim < 1 || !tarn__is_float(x->dtype))
+        return tarn_fail("tarn_batchnorm: x is %s%s, expected f32 or f64 [...,C]", tarn_dtype_name(x->dtype),
+                         TARN__SHAPE_TEXT(x));
+    if (!(o.eps >= 0) || !(o.momentum >= 0 && o.momentum <= 1))
+        return tarn_fail("tarn_batchnorm: eps %g, momentum %g: expected eps >= 0 and 0 <= momentum <= 1",
+                         o.eps, o.momentum);
+    if (!channel_vector("gamma", x, in[1]) || !channel_vector("beta", x, in[2]) ||
+        !running_valid(t, x, running))
+        return false;
+    *attr = (batchnorm_attr){
+        .b = {.dtype = x->dtype, .rows = 1, .columns = tarn_dim(x, -1), .eps = o.eps > 0 ? o.eps : 1e-5},
+        .momentum = o.cumulative     ? 0
+                    : o.momentum > 0 ? o.momentum
+                                     : 0.1};
+    for (int i = 0; i < x->ndim - 1; i++)
+        attr->b.rows *= x->shape[i];
+    if (running)
+        attr->running = *running;
+    return true;
+}
+
+tarn_tensor *tarn_batchnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
+                            const tarn_running_stats *running, const tarn_batchnorm_opts *opts)
+{
+    batchnorm_attr attr;
+    if (!prepare(t, (tarn_tensor *const[]){x, gamma, beta}, running, opts, &attr))
+        return NULL;
+    if (tarn_tape_training(t))
+        return tarn__apply(t, &batchnorm_op, TARN__IN(x, gamma, beta), &attr, sizeof attr);
+    return tarn__apply(t, &batchnorm_frozen_op, TARN__IN(x, gamma, beta, running->mean, running->var), &attr,
+                       sizeof attr);
+}
+
+tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
+                                     const tarn_running_stats *running, const tarn_batchnorm_opts *opts)
+{
+    batchnorm_attr attr;
+    if (!prepare(t, (tarn_tensor *const[]){x, gamma, beta}, running, opts, &attr))
+        return NULL;
+    if (!tarn_tape_training(t))
+        return frozen_composed(t, (tarn_tensor *const[]){x, gamma, beta, running->mean, running->var},
+                               attr.b.eps);
+    if (attr.b.rows < 2) {
+        tarn_fail("tarn_batchnorm_composed: x %s has %" PRId64 " value a channel: training needs at least 2",
+                  TARN__SHAPE_TEXT(x), attr.b.rows);
+        return NULL;
+    }
+    int axes[TARN_MAX_DIMS], count = all_but_last(x, axes);
+    tarn_tensor *mean = tarn_mean(t, x, count, axes, false), *difference = tarn_sub(t, x, mean);
+    tarn_tensor *var = tarn_mean(t, tarn_square(t, difference), count, axes, false);
+    tarn_tensor *xhat = tarn_mul(t, difference, tarn_rsqrt(t, tarn_add_scalar(t, var, attr.b.eps)));
+    tarn_tensor *y = tarn_add(t, tarn_mul(t, xhat, gamma), beta);
+    return running ? tarn__apply(t, &batchnorm_track_op, TARN__IN(y, mean, var), &attr, sizeof attr) : y;
+}

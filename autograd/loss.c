@@ -1,0 +1,178 @@
+/* Losses: scalars, means over the batch. */
+#include "autograd/op.h"
+#include "autograd/ops.h"
+#include "tensor/kernels/kernels.h"
+#include "tensor/parallel.h"
+
+#include <inttypes.h>
+
+/* ---- cross-entropy: loss = -mean log_softmax(x)[label].   gx = (softmax(x) - one_hot(label)) * g / N
+ * ----------- */
+
+enum { TILE_ELEMENTS = 16384 };
+
+typedef struct rows {
+    const tarn__loops *loops;
+    const tarn_tensor *labels;
+    const char *x;
+    double *losses; /* NULL: the gradient is asked for */
+    char *gx;
+    int64_t count, classes, per_tile;
+    double scale;
+    size_t size;
+} rows;
+
+static int64_t label_at(const tarn_tensor *labels, int64_t i)
+{
+    int64_t at = i * labels->stride[0];
+    return labels->dtype == TARN_I32 ? ((const int32_t *)labels->data)[at]
+                                     : ((const uint8_t *)labels->data)[at];
+}
+
+static double load(const rows *r, const char *row, int64_t i)
+{
+    return r->size == sizeof(double) ? ((const double *)(const void *)row)[i]
+                                     : (double)((const float *)(const void *)row)[i];
+}
+
+static void gradient_row(const rows *r, const char *x, char *gx, int64_t label)
+{
+    r->loops->softmax((size_t)r->classes, x, gx);
+    r->loops->unary[TARN__UNARY_mul_scalar]((size_t)r->classes, gx, gx, r->scale, 0);
+    if (r->size == sizeof(double))
+        ((double *)(void *)gx)[label] -= r->scale;
+    else
+        ((float *)(void *)gx)[label] -= (float)r->scale;
+}
+
+static void rows_tile(void *context, int64_t tile)
+{
+    const rows *r = context;
+    int64_t last = (tile + 1) * r->per_tile < r->count ? (tile + 1) * r->per_tile : r->count;
+    for (int64_t i = tile * r->per_tile; i < last; i++) {
+        size_t at = (size_t)(i * r->classes) * r->size;
+        int64_t label = label_at(r->labels, i);
+        if (r->losses)
+            r->losses[i] = r->loops->logsumexp((size_t)r->classes, r->x + at) - load(r, r->x + at, label);
+        else
+            gradient_row(r, r->x + at, r->gx + at, label);
+    }
+}
+
+static bool rows_init(const tarn_node *n, rows *r)
+{
+    const tarn_tensor *x = n->in[0], *labels = n->in[1];
+    *r = (rows){.loops = tarn__loops_of(x->dtype),
+                .labels = labels,
+                .x = tarn__packed_input(n, 0),
+                .count = x->shape[0],
+                .classes = x->shape[1],
+                .size = tarn_dtype_size(x->dtype)};
+    r->per_tile = r->classes < TILE_ELEMENTS ? TILE_ELEMENTS / r->classes : 1;
+    for (int64_t i = 0; i < r->count; i++) {
+        int64_t label = label_at(labels, i);
+        if (label < 0 || label >= r->classes)
+            return tarn__node_fail(
+                n, "label %" PRId64 " of example %" PRId64 " is out of range, expected 0 to %" PRId64, label,
+                i, r->classes - 1);
+    }
+    return r->x != NULL;
+}
+
+static bool cross_entropy_shape(tarn_node *n)
+{
+    const tarn_tensor *x = n->in[0], *labels = n->in[1];
+    if (!tarn__is_float(x->dtype) || (labels->dtype != TARN_I32 && labels->dtype != TARN_U8))
+        return tarn__node_fail(n, "logits are %s and labels %s, expected f32 or f64, and i32 or u8",
+                               tarn_dtype_name(x->dtype), tarn_dtype_name(labels->dtype));
+    if (x->ndim != 2 || labels->ndim != 1 || labels->shape[0] != x->shape[0] || x->numel == 0)
+        return tarn__node_fail(n, "logits %s and labels %s, expected [N,C] and [N], none of them empty",
+                               TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(labels));
+    return tarn__output(n, x->dtype, 0, NULL);
+}
+
+static bool cross_entropy_run(tarn_node *n)
+{
+    rows r;
+    double total = 0;
+    if (!rows_init(n, &r) || !(r.losses = tarn__scratch(n, (size_t)r.count * sizeof *r.losses)))
+        return false;
+    tarn__parallel_for(tarn__tiles(r.count, r.per_tile), rows_tile, &r);
+    for (int64_t i = 0; i < r.count; i++)
+        total += r.losses[i];
+    tarn__store(n->out[0], 0, total / (double)r.count);
+    return true;
+}
+
+static bool cross_entropy_grad_shape(tarn_node *n)
+{
+    return tarn__output(n, n->in[0]->dtype, 2, n->in[0]->shape);
+}
+
+static bool cross_entropy_grad_run(tarn_node *n)
+{
+    rows r;
+    if (!rows_init(n, &r))
+        return false;
+    r.gx = n->out[0]->data;
+    r.scale = tarn__load(n->in[2], 0) / (double)r.count;
+    tarn__parallel_for(tarn__tiles(r.count, r.per_tile), rows_tile, &r);
+    return true;
+}
+
+static bool cross_entropy_grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
+                                   tarn_tensor **gx)
+{
+    tarn_tensor *x = n->in[0], *labels = n->in[1], *g = n->in[2];
+    tarn_tensor *target = tarn_one_hot(t, labels, x->shape[1], x->dtype);
+    tarn_tensor *y =
+        tarn_mul(t, tarn_sub(t, tarn_softmax(t, x), target), tarn_mul_scalar(t, g, 1 / (double)x->shape[0]));
+    const bool wanted[] = {need[0], false, need[2]};
+    return tarn__vjp_composed(t, n, &y, gy, wanted, gx);
+}
+
+TARN__OP(cross_entropy_grad_op, "cross_entropy_grad", cross_entropy_grad_shape, cross_entropy_grad_run,
+         cross_entropy_grad_vjp);
+
+static bool cross_entropy_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
+                              tarn_tensor **gx)
+{
+    if (need[0])
+        gx[0] = tarn__apply(t, &cross_entropy_grad_op, TARN__IN(n->in[0], n->in[1], gy[0]), NULL, 0);
+    return true;
+}
+
+TARN__OP(cross_entropy_op, "cross_entropy", cross_entropy_shape, cross_entropy_run, cross_entropy_vjp);
+
+tarn_tensor *tarn_cross_entropy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels)
+{
+    return tarn__apply(t, &cross_entropy_op, TARN__IN(logits, labels), NULL, 0);
+}
+
+/* ---- composed of other ops
+ * ------------------------------------------------------------------------------------ */
+
+tarn_tensor *tarn_mse(tarn_tape *t, tarn_tensor *x, tarn_tensor *y)
+{
+    return tarn_mean(t, tarn_square(t, tarn_sub(t, x, y)), TARN_ALL_AXES, false);
+}
+
+/* -(y ln p + (1-y) ln(1-p)) = softplus(x) - x y   for p = sigmoid(x) */
+tarn_tensor *tarn_bce_with_logits(tarn_tape *t, tarn_tensor *logits, tarn_tensor *y)
+{
+    return tarn_mean(t, tarn_sub(t, tarn_softplus(t, logits), tarn_mul(t, logits, y)), TARN_ALL_AXES, false);
+}
+
+tarn_tensor *tarn_accuracy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels)
+{
+    if (!tarn__inputs_usable("accuracy", t, 2, (tarn_tensor *const[]){logits, labels}))
+        return NULL;
+    if (logits->ndim != 2 || labels->ndim != 1 || labels->shape[0] != logits->shape[0] ||
+        logits->numel == 0) {
+        tarn_fail("tarn_accuracy: logits %s and labels %s, expected [N,C] and [N], none of them empty",
+                  TARN__SHAPE_TEXT(logits), TARN__SHAPE_TEXT(labels));
+        return NULL;
+    }
+    tarn_tensor *right = tarn_eq(t, tarn_argmax(t, logits, -1), tarn_cast(t, labels, TARN_I32));
+    return tarn_mean(t, tarn_cast(t, right, logits->dtype), TARN_ALL_AXES, false);
+}

@@ -1,0 +1,206 @@
+/* Reductions over axes. */
+#include "tensor/reduce.h"
+#include "autograd/op.h"
+#include "autograd/ops.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+typedef struct reduce_attr {
+    tarn__reduction kind;
+    tarn__axes axes;
+    bool keep;
+    double scale;
+} reduce_attr;
+
+static bool reduce_shape(tarn_node *n)
+{
+    const reduce_attr *attr = n->attr;
+    const tarn_tensor *x = n->in[0];
+    int64_t shape[TARN_MAX_DIMS];
+    int ndim = 0;
+    if (!tarn__same_float(n))
+        return false;
+    for (int i = 0; i < x->ndim; i++)
+        if (!attr->axes.reduced[i] || attr->keep)
+            shape[ndim++] = attr->axes.reduced[i] ? 1 : x->shape[i];
+    if (attr->kind != TARN__SUM && attr->axes.count == 0)
+        return tarn__node_fail(n, "%s has no elements along those axes", TARN__SHAPE_TEXT(x));
+    return tarn__output(n, x->dtype, ndim, shape);
+}
+
+static bool reduce_run(tarn_node *n)
+{
+    const reduce_attr *attr = n->attr;
+    const tarn_tensor *x = n->in[0];
+    tarn_tensor *y = n->out[0];
+    if (tarn__same_shape(x, y)) { /* nothing to reduce, or only axes of size 1 */
+        tarn__copy_elements(y, x);
+        return true;
+    }
+    const void *data = tarn__packed_input(n, 0);
+    void *scratch = tarn__scratch(n, tarn__reduce_scratch(x->ndim, x->shape, &attr->axes));
+    if (!data || !scratch)
+        return false;
+    tarn__reduce_run(attr->kind, x->dtype, x->ndim, x->shape, &attr->axes, data, y->data, attr->scale,
+                     scratch);
+    return true;
+}
+
+/* r, of the reduced shape, as if its reduced axes were still there, over x's shape. */
+static tarn_tensor *spread(tarn_tape *t, const tarn_node *n, tarn_tensor *r)
+{
+    const reduce_attr *attr = n->attr;
+    const tarn_tensor *x = n->in[0];
+    int64_t kept[TARN_MAX_DIMS];
+    for (int i = 0; i < x->ndim; i++)
+        kept[i] = attr->axes.reduced[i] ? 1 : x->shape[i];
+    return tarn_expand(t, tarn_reshape(t, r, x->ndim, kept), x->ndim, x->shape);
+}
+
+/* gx = scale * g */
+static bool sum_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
+                    tarn_tensor **gx)
+{
+    const reduce_attr *attr = n->attr;
+    if (need[0])
+        gx[0] = spread(t, n, attr->scale == 1 ? gy[0] : tarn_mul_scalar(t, gy[0], attr->scale));
+    return true;
+}
+
+/* gx = g * [x == y] / the number of x that equal y */
+static bool extreme_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
+                        tarn_tensor **gx)
+{
+    const reduce_attr *attr = n->attr;
+    tarn_tensor *x = n->in[0];
+    if (!need[0])
+        return true;
+    int axes[TARN_MAX_DIMS], count = 0;
+    for (int i = 0; i < x->ndim; i++)
+        if (attr->axes.reduced[i])
+            axes[count++] = i;
+    tarn_tensor *winners = tarn_cast(t, tarn_eq(t, x, spread(t, n, n->out[0])), x->dtype);
+    tarn_tensor *share =
+        count > 0 ? tarn_div(t, gy[0], tarn_sum(t, winners, count, axes, attr->keep)) : gy[0];
+    gx[0] = tarn_mul(t, spread(t, n, share), winners);
+    return true;
+}
+
+TARN__OP(sum_op, "sum", reduce_shape, reduce_run, sum_vjp);
+TARN__OP(mean_op, "mean", reduce_shape, reduce_run, sum_vjp);
+TARN__OP(max_op, "max", reduce_shape, reduce_run, extreme_vjp);
+TARN__OP(min_op, "min", reduce_shape, reduce_run, extreme_vjp);
+
+static bool axes_of(const char *who, const tarn_tensor *x, int naxes, const int *axes, tarn__axes *out)
+{
+    *out = (tarn__axes){.count = 1};
+    if (naxes < 0 || naxes > TARN_MAX_DIMS || (naxes > 0 && !axes))
+        return tarn_fail("tarn_%s: %d axes%s", who, naxes, axes ? "" : ", and axes is NULL");
+    for (int i = 0; i < (naxes ? naxes : x->ndim); i++) {
+        char name[32];
+        snprintf(name, sizeof name, "tarn_%s", who);
+        int axis = naxes ? tarn__axis(name, axes[i], x->ndim) : i;
+        if (axis < 0)
+            return false;
+        if (out->reduced[axis])
+            return tarn_fail("tarn_%s: axis %d is given twice", who, axes[i]);
+        out->reduced[axis] = true;
+        out->count *= x->shape[axis];
+    }
+    return true;
+}
+
+static tarn_tensor *reduce(tarn_tape *t, const tarn_op *op, tarn__reduction kind, tarn_tensor *x, int naxes,
+                           const int *axes, bool keep)
+{
+    reduce_attr attr = {.kind = kind, .keep = keep, .scale = 1};
+    if (!tarn__inputs_usable(op->name, t, 1, &x) || !axes_of(op->name, x, naxes, axes, &attr.axes))
+        return NULL;
+    if (op == &mean_op)
+        attr.scale = 1 / (double)attr.axes.count;
+    return tarn__apply(t, op, 1, &x, &attr, sizeof attr);
+}
+
+tarn_tensor *tarn_sum(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep)
+{
+    return reduce(t, &sum_op, TARN__SUM, x, naxes, axes, keep);
+}
+
+tarn_tensor *tarn_mean(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep)
+{
+    return reduce(t, &mean_op, TARN__SUM, x, naxes, axes, keep);
+}
+
+tarn_tensor *tarn_max(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep)
+{
+    return reduce(t, &max_op, TARN__MAX, x, naxes, axes, keep);
+}
+
+tarn_tensor *tarn_min(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep)
+{
+    return reduce(t, &min_op, TARN__MIN, x, naxes, axes, keep);
+}
+
+tarn_tensor *tarn_var(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, int correction, bool keep)
+{
+    tarn__axes set;
+    if (!tarn__inputs_usable("var", t, 1, &x) || !axes_of("var", x, naxes, axes, &set))
+        return NULL;
+    if (correction < 0 || set.count <= correction) {
+        tarn_fail("tarn_var: %" PRId64
+                  " elements and correction %d: expected more elements than the correction, 0 or more",
+                  set.count, correction);
+        return NULL;
+    }
+    tarn_tensor *difference = tarn_sub(t, x, tarn_mean(t, x, naxes, axes, true));
+    return tarn_mul_scalar(t, tarn_sum(t, tarn_square(t, difference), naxes, axes, keep),
+                           1 / (double)(set.count - correction));
+}
+
+/* ---- argmax
+ * --------------------------------------------------------------------------------------------------- */
+
+static bool argmax_shape(tarn_node *n)
+{
+    int axis = *(const int *)n->attr;
+    const tarn_tensor *x = n->in[0];
+    int64_t shape[TARN_MAX_DIMS];
+    int ndim = 0;
+    if (!tarn__same_float(n))
+        return false;
+    if (x->shape[axis] == 0 || x->shape[axis] > INT32_MAX)
+        return tarn__node_fail(n, "%s has %" PRId64 " elements along axis %d, expected 1 to 2^31-1",
+                               TARN__SHAPE_TEXT(x), x->shape[axis], axis);
+    for (int i = 0; i < x->ndim; i++)
+        if (i != axis)
+            shape[ndim++] = x->shape[i];
+    return tarn__output(n, TARN_I32, ndim, shape);
+}
+
+static bool argmax_run(tarn_node *n)
+{
+    int axis = *(const int *)n->attr;
+    const tarn_tensor *x = n->in[0];
+    const char *data = tarn__packed_input(n, 0);
+    if (!data)
+        return false;
+    int64_t length = x->shape[axis], inner = 1;
+    for (int i = axis + 1; i < x->ndim; i++)
+        inner *= x->shape[i];
+    int32_t *y = n->out[0]->data;
+    size_t size = tarn_dtype_size(x->dtype);
+    for (int64_t i = 0; i < n->out[0]->numel; i++)
+        y[i] = tarn__loops_of(x->dtype)->argmax(
+            (size_t)length, data + (size_t)(i / inner * inner * length + i % inner) * size, (size_t)inner);
+    return true;
+}
+
+TARN__OP(argmax_op, "argmax", argmax_shape, argmax_run, NULL);
+
+tarn_tensor *tarn_argmax(tarn_tape *t, tarn_tensor *x, int axis)
+{
+    if (!tarn__inputs_usable("argmax", t, 1, &x) || (axis = tarn__axis("tarn_argmax", axis, x->ndim)) < 0)
+        return NULL;
+    return tarn__apply(t, &argmax_op, 1, &x, &axis, sizeof axis);
+}

@@ -1,0 +1,22 @@
+/* tensor/conv2d.h (internal): the three products of a 2-d convolution, channels last. */
+#ifndef TARN__CONV2D_H
+#define TARN__CONV2D_H
+
+#include "tensor/kernels/kernels.h"
+
+/* x [N,H,W,C] * w [R,S,C/groups,K] -> y [N,P,Q,K] */
+typedef struct tarn__conv2d {
+    tarn_dtype dtype;
+    int64_t n, h, w, c, r, s, k, p, q;
+    int64_t stride, padding, dilation, groups;
+} tarn__conv2d;
+
+/* Bytes of scratch memory for any of the three, with the thread count as it is now. */
+size_t tarn__conv2d_scratch(const tarn__conv2d *v);
+
+/* y = x * w;   gx from g [N,P,Q,K] and w;   gw from g and x. All row-major. */
+void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, void *y, void *scratch);
+void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch);
+void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch);
+
+#endif

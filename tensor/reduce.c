@@ -1,0 +1,176 @@
+#include "tensor/reduce.h"
+#include "tensor/parallel.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A stage reduces the middle axis of [outer, length, inner]. Several stages follow each other when reduced
+ * and kept axes alternate, innermost first. */
+enum { PIECE_ELEMENTS = 16384, COLUMNS = 256 };
+
+typedef struct stage {
+    int64_t outer, length, inner;
+    int64_t pieces, piece; /* the length is cut into pieces */
+    int64_t column_tiles;
+    tarn__reduction kind;
+    tarn_dtype dtype;
+    const char *x;
+    double *partial; /* [outer, pieces, inner] */
+    char *y;
+    double scale;
+} stage;
+
+static double identity(tarn__reduction kind)
+{
+    return kind == TARN__SUM ? 0 : kind == TARN__MAX ? -(double)INFINITY : (double)INFINITY;
+}
+
+static double join(tarn__reduction kind, double a, double b)
+{
+    if (kind == TARN__SUM)
+        return a + b;
+    if (isnan(a) || isnan(b))
+        return NAN;
+    return kind == TARN__MAX ? fmax(a, b) : fmin(a, b);
+}
+
+static void stage_cut(stage *s)
+{
+    int64_t width = s->inner < COLUMNS ? s->inner : COLUMNS;
+    s->piece = PIECE_ELEMENTS / (width > 0 ? width : 1);
+    s->pieces = s->length > 0 ? tarn__tiles(s->length, s->piece) : 1;
+    s->column_tiles = s->inner > 0 ? tarn__tiles(s->inner, COLUMNS) : 0;
+}
+
+static void stage_tile(void *context, int64_t tile)
+{
+    const stage *s = context;
+    size_t size = tarn_dtype_size(s->dtype);
+    int64_t column = tile % s->column_tiles * COLUMNS, unit = tile / s->column_tiles;
+    int64_t from = unit % s->pieces * s->piece, outer = unit / s->pieces;
+    int64_t rows = s->length - from < s->piece ? s->length - from : s->piece;
+    int64_t columns = s->inner - column < COLUMNS ? s->inner - column : COLUMNS;
+    const char *x = s->x + (size_t)((outer * s->length + from) * s->inner + column) * size;
+    double *total = s->partial + unit * s->inner + column;
+    const tarn__loops *loops = tarn__loops_of(s->dtype);
+    if (s->inner == 1) {
+        *total = loops->row[s->kind]((size_t)rows, x);
+        return;
+    }
+    for (int64_t c = 0; c < columns; c++)
+        total[c] = identity(s->kind);
+    loops->column[s->kind]((size_t)rows, (size_t)columns, x, (size_t)s->inner, total);
+}
+
+/* Many short rows: a tile takes many of them, and needs no partial results. */
+static void short_rows_tile(void *context, int64_t tile)
+{
+    const stage *s = context;
+    size_t size = tarn_dtype_size(s->dtype);
+    int64_t per_tile = PIECE_ELEMENTS / s->length, first = tile * per_tile;
+    int64_t last = first + per_tile < s->outer ? first + per_tile : s->outer;
+    const tarn__loops *loops = tarn__loops_of(s->dtype);
+    for (int64_t i = first; i < last; i++) {
+        double total =
+            s->scale * loops->row[s->kind]((size_t)s->length, s->x + (size_t)(i * s->length) * size);
+        if (s->dtype == TARN_F64)
+            ((double *)(void *)s->y)[i] = total;
+        else
+            ((float *)(void *)s->y)[i] = (float)total;
+    }
+}
+
+static void stage_run(stage *s)
+{
+    if (s->outer * s->inner == 0)
+        return;
+    if (s->inner == 1 && s->length > 0 && s->length <= PIECE_ELEMENTS / 4) {
+        tarn__parallel_for(tarn__tiles(s->outer, PIECE_ELEMENTS / s->length), short_rows_tile, s);
+        return;
+    }
+    stage_cut(s);
+    tarn__parallel_for(s->outer * s->pieces * s->column_tiles, stage_tile, s);
+    for (int64_t i = 0; i < s->outer * s->inner; i++) {
+        const double *part = s->partial + i / s->inner * s->pieces * s->inner + i % s->inner;
+        double total = part[0];
+        for (int64_t p = 1; p < s->pieces; p++)
+            total = join(s->kind, total, part[p * s->inner]);
+        if (s->dtype == TARN_F64)
+            ((double *)(void *)s->y)[i] = s->scale * total;
+        else
+            ((float *)(void *)s->y)[i] = (float)(s->scale * total);
+    }
+}
+
+/* The next stage of a reduction whose axes are given as alternating runs: takes the innermost reduced run
+ * out. */
+static bool next_stage(int *ndim, int64_t *shape, bool *reduced, stage *s)
+{
+    int axis = *ndim - 1;
+    while (axis >= 0 && !reduced[axis])
+        axis--;
+    if (axis < 0)
+        return false;
+    *s = (stage){.outer = 1, .length = shape[axis], .inner = 1};
+    for (int i = axis + 1; i < *ndim; i++)
+        s->inner *= shape[i];
+    int first = axis;
+    while (first > 0 && reduced[first - 1])
+        s->length *= shape[--first];
+    for (int i = 0; i < first; i++)
+        s->outer *= shape[i];
+    int removed = axis - first + 1;
+    memmove(shape + first, shape + axis + 1, (size_t)(*ndim - axis - 1) * sizeof *shape);
+    memmove(reduced + first, reduced + axis + 1, (size_t)(*ndim - axis - 1) * sizeof *reduced);
+    *ndim -= removed;
+    return true;
+}
+
+static size_t rounded(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
+
+size_t tarn__reduce_scratch(int ndim, const int64_t *shape, const tarn__axes *axes)
+{
+    int64_t left[TARN_MAX_DIMS];
+    bool reduced[TARN_MAX_DIMS];
+    memcpy(left, shape, (size_t)ndim * sizeof *shape);
+    memcpy(reduced, axes->reduced, sizeof reduced);
+    size_t bytes = 0;
+    for (stage s; next_stage(&ndim, left, reduced, &s);) {
+        stage_cut(&s);
+        bytes += rounded((size_t)(s.outer * s.pieces * s.inner) * sizeof(double));
+        bytes += rounded((size_t)(s.outer * s.inner) * sizeof(double));
+    }
+    return bytes;
+}
+
+void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const int64_t *shape,
+                      const tarn__axes *axes, const void *x, void *y, double scale, void *scratch)
+{
+    int64_t left[TARN_MAX_DIMS];
+    bool reduced[TARN_MAX_DIMS];
+    memcpy(left, shape, (size_t)ndim * sizeof *shape);
+    memcpy(reduced, axes->reduced, sizeof reduced);
+    char *free_scratch = scratch;
+    const char *from = x;
+    stage s, following;
+    bool more = next_stage(&ndim, left, reduced, &s);
+    while (more) {
+        more = next_stage(&ndim, left, reduced, &following);
+        stage_cut(&s);
+        s.kind = kind;
+        s.dtype = dtype;
+        s.x = from;
+        s.partial = (double *)(void *)free_scratch;
+        free_scratch += rounded((size_t)(s.outer * s.pieces * s.inner) * sizeof(double));
+        s.y = more ? free_scratch : y;
+        s.scale = more ? 1 : scale;
+        if (more)
+            free_scratch += rounded((size_t)(s.outer * s.inner) * sizeof(double));
+        stage_run(&s);
+        from = s.y;
+        s = following;
+    }
+}
