@@ -11,8 +11,7 @@ typedef struct batchnorm_attr {
     double momentum;            /* weight of the new batch; 0: cumulative */
 } batchnorm_attr;
 
-/* ---- running statistics
- * --------------------------------------------------------------------------------------- */
+/* ---- running statistics ---- */
 
 static void blend(tarn_tensor *running, const double *batch, double factor, double weight)
 {
@@ -34,8 +33,7 @@ static void update_running(const batchnorm_attr *attr, const double *mean, const
     running->batches->version++;
 }
 
-/* ---- the gradient, an op of its own: g, x, gamma, mean, var -> gx, ggamma, gbeta
- * ------------------------------ */
+/* ---- the gradient, an op of its own: g, x, gamma, mean, var -> gx, ggamma, gbeta ---- */
 
 enum { G, X, GAMMA, MEAN, VAR };
 
@@ -49,13 +47,12 @@ static bool grad_shape(tarn_node *n)
 static bool grad_run(tarn_node *n)
 {
     const tarn__batchnorm *b = n->attr;
-    const void *g = tarn__packed_input(n, G), *x = tarn__packed_input(n, X),
-               *gamma = tarn__packed_input(n, GAMMA);
+    const void *g = tarn__packed_input(n, G), *x = tarn__packed_input(n, X), *gamma = tarn__packed_input(n, GAMMA);
     void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(b));
     if (!g || !x || !gamma || !scratch)
         return false;
-    tarn__batchnorm_grad(b, g, x, gamma, n->in[MEAN]->data, n->in[VAR]->data, n->out[0]->data,
-                         n->out[1]->data, n->out[2]->data, scratch);
+    tarn__batchnorm_grad(b, g, x, gamma, n->in[MEAN]->data, n->in[VAR]->data, n->out[0]->data, n->out[1]->data,
+                         n->out[2]->data, scratch);
     return true;
 }
 
@@ -76,15 +73,13 @@ static tarn_tensor *standardized(tarn_tape *t, tarn_tensor *x, double eps, tarn_
     return tarn_mul(t, difference, *inverse);
 }
 
-static bool grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                     tarn_tensor **gx)
+static bool grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const tarn__batchnorm *b = n->attr;
     tarn_tensor *g = n->in[G], *inverse, *xhat = standardized(t, n->in[X], b->eps, &inverse);
     int axes[TARN_MAX_DIMS], count = all_but_last(n->in[X], axes);
     tarn_tensor *weighted = tarn_mul(t, g, xhat);
-    tarn_tensor *mean_g = tarn_mean(t, g, count, axes, false),
-                *mean_gx = tarn_mean(t, weighted, count, axes, false);
+    tarn_tensor *mean_g = tarn_mean(t, g, count, axes, false), *mean_gx = tarn_mean(t, weighted, count, axes, false);
     tarn_tensor *centred = tarn_sub(t, tarn_sub(t, g, mean_g), tarn_mul(t, xhat, mean_gx));
     tarn_tensor *outputs[] = {tarn_mul(t, centred, tarn_mul(t, n->in[GAMMA], inverse)),
                               tarn_sum(t, weighted, count, axes, false), tarn_sum(t, g, count, axes, false)};
@@ -95,8 +90,7 @@ static bool grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, c
 
 TARN__OP(batchnorm_grad_op, "batchnorm_grad", grad_shape, grad_run, grad_vjp);
 
-/* ---- training: x, gamma, beta -> y, and mean and var in f64 for the gradient
- * ---------------------------------- */
+/* ---- training: x, gamma, beta -> y, and mean and var in f64 for the gradient ---- */
 
 static bool train_shape(tarn_node *n)
 {
@@ -104,8 +98,7 @@ static bool train_shape(tarn_node *n)
     const tarn_tensor *x = n->in[0];
     if (attr->b.rows < 2)
         return tarn__node_fail(n,
-                               "x %s has %" PRId64
-                               " value a channel: training needs at least 2, since the variance "
+                               "x %s has %" PRId64 " value a channel: training needs at least 2, since the variance "
                                "of one says nothing",
                                TARN__SHAPE_TEXT(x), attr->b.rows);
     return tarn__output(n, x->dtype, x->ndim, x->shape) && tarn__output(n, TARN_F64, 1, &attr->b.columns) &&
@@ -115,8 +108,7 @@ static bool train_shape(tarn_node *n)
 static bool train_run(tarn_node *n)
 {
     const batchnorm_attr *attr = n->attr;
-    const void *x = tarn__packed_input(n, 0), *gamma = tarn__packed_input(n, 1),
-               *beta = tarn__packed_input(n, 2);
+    const void *x = tarn__packed_input(n, 0), *gamma = tarn__packed_input(n, 1), *beta = tarn__packed_input(n, 2);
     void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(&attr->b));
     if (!x || !gamma || !beta || !scratch)
         return false;
@@ -127,15 +119,14 @@ static bool train_run(tarn_node *n)
     return true;
 }
 
-static bool train_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                      tarn_tensor **gx)
+static bool train_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const batchnorm_attr *attr = n->attr;
     (void)need;
     if (!gy[0])
         return true;
-    gx[0] = tarn__apply(t, &batchnorm_grad_op, TARN__IN(gy[0], n->in[0], n->in[1], n->out[1], n->out[2]),
-                        &attr->b, sizeof attr->b);
+    gx[0] = tarn__apply(t, &batchnorm_grad_op, TARN__IN(gy[0], n->in[0], n->in[1], n->out[1], n->out[2]), &attr->b,
+                        sizeof attr->b);
     if (!gx[0])
         return false;
     gx[1] = gx[0]->node->out[1];
@@ -145,8 +136,7 @@ static bool train_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, 
 
 TARN__OP(batchnorm_op, "batchnorm", train_shape, train_run, train_vjp);
 
-/* ---- evaluation: x, gamma, beta, running mean and var -> y
- * ---------------------------------------------------- */
+/* ---- evaluation: x, gamma, beta, running mean and var -> y ---- */
 
 static bool frozen_shape(tarn_node *n)
 {
@@ -157,8 +147,7 @@ static bool frozen_run(tarn_node *n)
 {
     const batchnorm_attr *attr = n->attr;
     int64_t columns = attr->b.columns;
-    const void *x = tarn__packed_input(n, 0), *gamma = tarn__packed_input(n, 1),
-               *beta = tarn__packed_input(n, 2);
+    const void *x = tarn__packed_input(n, 0), *gamma = tarn__packed_input(n, 1), *beta = tarn__packed_input(n, 2);
     double *mean = tarn__scratch(n, (size_t)(2 * columns) * sizeof *mean);
     void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(&attr->b));
     if (!x || !gamma || !beta || !mean || !scratch)
@@ -177,8 +166,7 @@ static tarn_tensor *frozen_composed(tarn_tape *t, tarn_tensor *const *in, double
     return tarn_add(t, tarn_mul(t, tarn_mul(t, tarn_sub(t, in[0], in[3]), inverse), in[1]), in[2]);
 }
 
-static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx)
+static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const batchnorm_attr *attr = n->attr;
     tarn_tensor *y = frozen_composed(t, n->in, attr->b.eps);
@@ -187,8 +175,7 @@ static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy,
 
 TARN__OP(batchnorm_frozen_op, "batchnorm_frozen", frozen_shape, frozen_run, frozen_vjp);
 
-/* ---- composed: the running statistics move when y is looked at through this view
- * ------------------------------ */
+/* ---- composed: the running statistics move when y is looked at through this view ---- */
 
 static bool track_shape(tarn_node *n)
 {
@@ -211,8 +198,7 @@ static bool track_run(tarn_node *n)
     return true;
 }
 
-static bool track_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                      tarn_tensor **gx)
+static bool track_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     (void)t, (void)n;
     if (need[0])
@@ -222,15 +208,14 @@ static bool track_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, 
 
 TARN__OP(batchnorm_track_op, "batchnorm_track", track_shape, track_run, track_vjp);
 
-/* ---- the public functions
- * ------------------------------------------------------------------------------------- */
+/* ---- the public functions ---- */
 
 static bool channel_vector(const char *what, const tarn_tensor *x, const tarn_tensor *v)
 {
     if (v->ndim != 1 || v->shape[0] != tarn_dim(x, -1) || v->dtype != x->dtype)
         return tarn_fail("tarn_batchnorm: %s is %s%s, expected %s[%" PRId64 "] for x %s", what,
-                         tarn_dtype_name(v->dtype), TARN__SHAPE_TEXT(v), tarn_dtype_name(x->dtype),
-                         tarn_dim(x, -1), TARN__SHAPE_TEXT(x));
+                         tarn_dtype_name(v->dtype), TARN__SHAPE_TEXT(v), tarn_dtype_name(x->dtype), tarn_dim(x, -1),
+                         TARN__SHAPE_TEXT(x));
     return true;
 }
 
@@ -266,10 +251,9 @@ static bool prepare(tarn_tape *t, tarn_tensor *const *in, const tarn_running_sta
         return tarn_fail("tarn_batchnorm: x is %s%s, expected f32 or f64 [...,C]", tarn_dtype_name(x->dtype),
                          TARN__SHAPE_TEXT(x));
     if (!(o.eps >= 0) || !(o.momentum >= 0 && o.momentum <= 1))
-        return tarn_fail("tarn_batchnorm: eps %g, momentum %g: expected eps >= 0 and 0 <= momentum <= 1",
-                         o.eps, o.momentum);
-    if (!channel_vector("gamma", x, in[1]) || !channel_vector("beta", x, in[2]) ||
-        !running_valid(t, x, running))
+        return tarn_fail("tarn_batchnorm: eps %g, momentum %g: expected eps >= 0 and 0 <= momentum <= 1", o.eps,
+                         o.momentum);
+    if (!channel_vector("gamma", x, in[1]) || !channel_vector("beta", x, in[2]) || !running_valid(t, x, running))
         return false;
     *attr = (batchnorm_attr){
         .b = {.dtype = x->dtype, .rows = 1, .columns = tarn_dim(x, -1), .eps = o.eps > 0 ? o.eps : 1e-5},
@@ -302,8 +286,7 @@ tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *
     if (!prepare(t, (tarn_tensor *const[]){x, gamma, beta}, running, opts, &attr))
         return NULL;
     if (!tarn_tape_training(t))
-        return frozen_composed(t, (tarn_tensor *const[]){x, gamma, beta, running->mean, running->var},
-                               attr.b.eps);
+        return frozen_composed(t, (tarn_tensor *const[]){x, gamma, beta, running->mean, running->var}, attr.b.eps);
     if (attr.b.rows < 2) {
         tarn_fail("tarn_batchnorm_composed: x %s has %" PRId64 " value a channel: training needs at least 2",
                   TARN__SHAPE_TEXT(x), attr.b.rows);

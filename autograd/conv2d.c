@@ -25,8 +25,7 @@ static bool operands(const tarn_node *n, const void **a, const void **b, void **
     return *a && *b && *scratch;
 }
 
-/* ---- conv2d
- * --------------------------------------------------------------------------------------------------- */
+/* ---- conv2d ---- */
 
 static bool conv2d_shape(tarn_node *n)
 {
@@ -44,8 +43,7 @@ static bool conv2d_run(tarn_node *n)
     return true;
 }
 
-static bool conv2d_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx)
+static bool conv2d_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     if (need[0])
         gx[0] = input_grad(t, n->attr, gy[0], n->in[1]);
@@ -56,8 +54,7 @@ static bool conv2d_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy,
 
 TARN__OP(conv2d_op, "conv2d", conv2d_shape, conv2d_run, conv2d_vjp);
 
-/* ---- its input gradient
- * --------------------------------------------------------------------------------------- */
+/* ---- its input gradient ---- */
 
 static bool input_grad_shape(tarn_node *n)
 {
@@ -75,8 +72,7 @@ static bool input_grad_run(tarn_node *n)
     return true;
 }
 
-static bool input_grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                           tarn_tensor **gx)
+static bool input_grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     tarn_conv2d_opts opts = opts_of(n->attr);
     if (need[0])
@@ -93,8 +89,7 @@ static tarn_tensor *input_grad(tarn_tape *t, const tarn__conv2d *v, tarn_tensor 
     return tarn__apply(t, &input_grad_op, TARN__IN(g, w), v, sizeof *v);
 }
 
-/* ---- its weight gradient
- * -------------------------------------------------------------------------------------- */
+/* ---- its weight gradient ---- */
 
 static bool weight_grad_shape(tarn_node *n)
 {
@@ -130,8 +125,7 @@ static tarn_tensor *weight_grad(tarn_tape *t, const tarn__conv2d *v, tarn_tensor
     return tarn__apply(t, &weight_grad_op, TARN__IN(g, x), v, sizeof *v);
 }
 
-/* ---- the public function
- * -------------------------------------------------------------------------------------- */
+/* ---- the public function ---- */
 
 enum { MAX_OPTION = 1 << 20 };
 
@@ -139,9 +133,8 @@ static bool options_valid(const tarn_conv2d_opts *o)
 {
     bool small = o->stride <= MAX_OPTION && o->padding <= MAX_OPTION && o->dilation <= MAX_OPTION;
     if (o->stride < 0 || o->padding < 0 || o->dilation < 0 || o->groups < 0 || !small)
-        return tarn_fail(
-            "tarn_conv2d: stride %d, padding %d, dilation %d, groups %d: expected 0 or more, at most 2^20",
-            o->stride, o->padding, o->dilation, o->groups);
+        return tarn_fail("tarn_conv2d: stride %d, padding %d, dilation %d, groups %d: expected 0 or more, at most 2^20",
+                         o->stride, o->padding, o->dilation, o->groups);
     return true;
 }
 
@@ -154,18 +147,17 @@ static int64_t positions(int64_t size, int64_t taps, const tarn__conv2d *v)
     return room < 0 ? -1 : room / v->stride + 1;
 }
 
-static bool geometry(const tarn_tensor *x, const tarn_tensor *w, const tarn_conv2d_opts *opts,
-                     tarn__conv2d *v)
+static bool geometry(const tarn_tensor *x, const tarn_tensor *w, const tarn_conv2d_opts *opts, tarn__conv2d *v)
 {
     tarn_conv2d_opts o = opts ? *opts : (tarn_conv2d_opts){0};
     if (!options_valid(&o))
         return false;
     if (x->dtype != w->dtype || !tarn__is_float(x->dtype))
-        return tarn_fail("tarn_conv2d: x is %s and w is %s, expected both f32 or both f64",
-                         tarn_dtype_name(x->dtype), tarn_dtype_name(w->dtype));
+        return tarn_fail("tarn_conv2d: x is %s and w is %s, expected both f32 or both f64", tarn_dtype_name(x->dtype),
+                         tarn_dtype_name(w->dtype));
     if (x->ndim != 4 || w->ndim != 4)
-        return tarn_fail("tarn_conv2d: x %s and w %s, expected [N,H,W,C] and [R,S,C/groups,K]",
-                         TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(w));
+        return tarn_fail("tarn_conv2d: x %s and w %s, expected [N,H,W,C] and [R,S,C/groups,K]", TARN__SHAPE_TEXT(x),
+                         TARN__SHAPE_TEXT(w));
     *v = (tarn__conv2d){.dtype = x->dtype,
                         .n = x->shape[0],
                         .h = x->shape[1],
@@ -179,8 +171,7 @@ static bool geometry(const tarn_tensor *x, const tarn_tensor *w, const tarn_conv
                         .dilation = o.dilation ? o.dilation : 1,
                         .groups = o.groups ? o.groups : 1};
     if (v->c % v->groups != 0 || v->k % v->groups != 0 || w->shape[2] != v->c / v->groups)
-        return tarn_fail("tarn_conv2d: x %s and w %s with %" PRId64
-                         " groups: expected w [R,S,C/groups,K], groups "
+        return tarn_fail("tarn_conv2d: x %s and w %s with %" PRId64 " groups: expected w [R,S,C/groups,K], groups "
                          "dividing C and K",
                          TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(w), v->groups);
     v->p = positions(v->h, v->r, v);

@@ -24,8 +24,7 @@ static bool dropout_run(tarn_node *n)
     return true;
 }
 
-static bool dropout_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                        tarn_tensor **gx)
+static bool dropout_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     if (need[0])
         gx[0] = tarn__apply(t, n->op, 1, gy, n->attr, sizeof(dropout_attr));

@@ -3,8 +3,7 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
 
-/* ---- what every row shares
- * ------------------------------------------------------------------------------------ */
+/* ---- what every row shares ---- */
 
 typedef struct elementwise_attr {
     int loop; /* tarn__unary, tarn__binary or tarn__comparison */
@@ -49,8 +48,7 @@ static bool binary_run(tarn_node *n)
     return true;
 }
 
-/* ---- longer gradient rules
- * ------------------------------------------------------------------------------------ */
+/* ---- longer gradient rules ---- */
 
 /* d gelu / dx = Phi(x) + x phi(x), phi and Phi the standard normal density and distribution */
 static tarn_tensor *gelu_slope(tarn_tape *t, tarn_tensor *x)
@@ -68,42 +66,40 @@ static tarn_tensor *silu_slope(tarn_tape *t, tarn_tensor *x)
     return tarn_add(t, s, tarn_mul(t, x, tarn_mul(t, s, tarn_sigmoid(t, tarn_neg(t, x)))));
 }
 
-/* ---- the table's ops
- * ------------------------------------------------------------------------------------------ */
+/* ---- the table's ops ---- */
 
-#define UNARY(name, loop, rule)                                                                              \
-    static tarn_tensor *name##_rule(tarn_tape *t, tarn_tensor *g, tarn_tensor *x, tarn_tensor *y, double p,  \
-                                    double q);                                                               \
-    static bool name##_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,       \
-                           tarn_tensor **gx)                                                                 \
-    {                                                                                                        \
-        const elementwise_attr *attr = n->attr;                                                              \
-        if (need[0])                                                                                         \
-            gx[0] = name##_rule(t, gy[0], n->in[0], n->out[0], attr->p, attr->q);                            \
-        return true;                                                                                         \
-    }                                                                                                        \
+#define UNARY(name, loop, rule)                                                                                        \
+    static tarn_tensor *name##_rule(tarn_tape *t, tarn_tensor *g, tarn_tensor *x, tarn_tensor *y, double p, double q); \
+    static bool name##_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,                 \
+                           tarn_tensor **gx)                                                                           \
+    {                                                                                                                  \
+        const elementwise_attr *attr = n->attr;                                                                        \
+        if (need[0])                                                                                                   \
+            gx[0] = name##_rule(t, gy[0], n->in[0], n->out[0], attr->p, attr->q);                                      \
+        return true;                                                                                                   \
+    }                                                                                                                  \
     TARN__OP(name##_op, #name, float_shape, unary_run, name##_vjp);
 #define UNARY_P(name, loop, rule)  UNARY(name, loop, rule)
 #define UNARY_PQ(name, loop, rule) UNARY(name, loop, rule)
-#define BINARY(name, loop, rule_a, rule_b)                                                                   \
-    static tarn_tensor *name##_rule_a(tarn_tape *t, tarn_tensor *g, tarn_tensor *a, tarn_tensor *b,          \
-                                      tarn_tensor *y, double p, double q);                                   \
-    static tarn_tensor *name##_rule_b(tarn_tape *t, tarn_tensor *g, tarn_tensor *a, tarn_tensor *b,          \
-                                      tarn_tensor *y, double p, double q);                                   \
-    static bool name##_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,       \
-                           tarn_tensor **gx)                                                                 \
-    {                                                                                                        \
-        const elementwise_attr *attr = n->attr;                                                              \
-        tarn_tensor *a = n->in[0], *b = n->in[1], *g = NULL;                                                 \
-        if (need[0] && (g = name##_rule_a(t, gy[0], a, b, n->out[0], attr->p, attr->q)))                     \
-            gx[0] = tarn__sum_to(t, g, a);                                                                   \
-        if (need[1] && (g = name##_rule_b(t, gy[0], a, b, n->out[0], attr->p, attr->q)))                     \
-            gx[1] = tarn__sum_to(t, g, b);                                                                   \
-        return true;                                                                                         \
-    }                                                                                                        \
+#define BINARY(name, loop, rule_a, rule_b)                                                                             \
+    static tarn_tensor *name##_rule_a(tarn_tape *t, tarn_tensor *g, tarn_tensor *a, tarn_tensor *b, tarn_tensor *y,    \
+                                      double p, double q);                                                             \
+    static tarn_tensor *name##_rule_b(tarn_tape *t, tarn_tensor *g, tarn_tensor *a, tarn_tensor *b, tarn_tensor *y,    \
+                                      double p, double q);                                                             \
+    static bool name##_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,                 \
+                           tarn_tensor **gx)                                                                           \
+    {                                                                                                                  \
+        const elementwise_attr *attr = n->attr;                                                                        \
+        tarn_tensor *a = n->in[0], *b = n->in[1], *g = NULL;                                                           \
+        if (need[0] && (g = name##_rule_a(t, gy[0], a, b, n->out[0], attr->p, attr->q)))                               \
+            gx[0] = tarn__sum_to(t, g, a);                                                                             \
+        if (need[1] && (g = name##_rule_b(t, gy[0], a, b, n->out[0], attr->p, attr->q)))                               \
+            gx[1] = tarn__sum_to(t, g, b);                                                                             \
+        return true;                                                                                                   \
+    }                                                                                                                  \
     TARN__OP(name##_op, #name, float_shape, binary_run, name##_vjp);
-#define RULE(name, loop, rule_a, rule_b)                                                                     \
-    static tarn_tensor *tarn__##name(tarn_tape *t, tarn_tensor *a, tarn_tensor *b, double p, double q);      \
+#define RULE(name, loop, rule_a, rule_b)                                                                               \
+    static tarn_tensor *tarn__##name(tarn_tape *t, tarn_tensor *a, tarn_tensor *b, double p, double q);                \
     BINARY(name, loop, rule_a, rule_b)
 #include "tensor/elementwise.def"
 #undef UNARY
@@ -113,65 +109,63 @@ static tarn_tensor *silu_slope(tarn_tape *t, tarn_tensor *x)
 #undef RULE
 
 /* the gradient rules themselves, and the functions that record */
-static tarn_tensor *record_unary(tarn_tape *t, const tarn_op *op, tarn_tensor *x, tarn__unary loop, double p,
-                                 double q)
+static tarn_tensor *record_unary(tarn_tape *t, const tarn_op *op, tarn_tensor *x, tarn__unary loop, double p, double q)
 {
     elementwise_attr attr = {(int)loop, p, q};
     return tarn__apply(t, op, 1, &x, &attr, sizeof attr);
 }
 
-static tarn_tensor *record_binary(tarn_tape *t, const tarn_op *op, tarn_tensor *a, tarn_tensor *b, int loop,
-                                  double p, double q)
+static tarn_tensor *record_binary(tarn_tape *t, const tarn_op *op, tarn_tensor *a, tarn_tensor *b, int loop, double p,
+                                  double q)
 {
     elementwise_attr attr = {loop, p, q};
     return tarn__apply(t, op, TARN__IN(a, b), &attr, sizeof attr);
 }
 
-#define UNARY_RULE(name, rule)                                                                               \
-    static tarn_tensor *name##_rule(tarn_tape *t, tarn_tensor *g, tarn_tensor *x, tarn_tensor *y, double p,  \
-                                    double q)                                                                \
-    {                                                                                                        \
-        (void)t, (void)g, (void)x, (void)y, (void)p, (void)q;                                                \
-        return rule;                                                                                         \
+#define UNARY_RULE(name, rule)                                                                                         \
+    static tarn_tensor *name##_rule(tarn_tape *t, tarn_tensor *g, tarn_tensor *x, tarn_tensor *y, double p, double q)  \
+    {                                                                                                                  \
+        (void)t, (void)g, (void)x, (void)y, (void)p, (void)q;                                                          \
+        return rule;                                                                                                   \
     }
-#define BINARY_RULE(name, rule)                                                                              \
-    static tarn_tensor *name(tarn_tape *t, tarn_tensor *g, tarn_tensor *a, tarn_tensor *b, tarn_tensor *y,   \
-                             double p, double q)                                                             \
-    {                                                                                                        \
-        (void)t, (void)g, (void)a, (void)b, (void)y, (void)p, (void)q;                                       \
-        return rule;                                                                                         \
+#define BINARY_RULE(name, rule)                                                                                        \
+    static tarn_tensor *name(tarn_tape *t, tarn_tensor *g, tarn_tensor *a, tarn_tensor *b, tarn_tensor *y, double p,   \
+                             double q)                                                                                 \
+    {                                                                                                                  \
+        (void)t, (void)g, (void)a, (void)b, (void)y, (void)p, (void)q;                                                 \
+        return rule;                                                                                                   \
     }
-#define UNARY(name, loop, rule)                                                                              \
-    UNARY_RULE(name, rule)                                                                                   \
-    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *x)                                                   \
-    {                                                                                                        \
-        return record_unary(t, &name##_op, x, TARN__UNARY_##name, 0, 0);                                     \
+#define UNARY(name, loop, rule)                                                                                        \
+    UNARY_RULE(name, rule)                                                                                             \
+    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *x)                                                             \
+    {                                                                                                                  \
+        return record_unary(t, &name##_op, x, TARN__UNARY_##name, 0, 0);                                               \
     }
-#define UNARY_P(name, loop, rule)                                                                            \
-    UNARY_RULE(name, rule)                                                                                   \
-    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *x, double p)                                         \
-    {                                                                                                        \
-        return record_unary(t, &name##_op, x, TARN__UNARY_##name, p, 0);                                     \
+#define UNARY_P(name, loop, rule)                                                                                      \
+    UNARY_RULE(name, rule)                                                                                             \
+    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *x, double p)                                                   \
+    {                                                                                                                  \
+        return record_unary(t, &name##_op, x, TARN__UNARY_##name, p, 0);                                               \
     }
-#define UNARY_PQ(name, loop, rule)                                                                           \
-    UNARY_RULE(name, rule)                                                                                   \
-    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *x, double p, double q)                               \
-    {                                                                                                        \
-        return record_unary(t, &name##_op, x, TARN__UNARY_##name, p, q);                                     \
+#define UNARY_PQ(name, loop, rule)                                                                                     \
+    UNARY_RULE(name, rule)                                                                                             \
+    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *x, double p, double q)                                         \
+    {                                                                                                                  \
+        return record_unary(t, &name##_op, x, TARN__UNARY_##name, p, q);                                               \
     }
-#define BINARY(name, loop, rule_a, rule_b)                                                                   \
-    BINARY_RULE(name##_rule_a, rule_a)                                                                       \
-    BINARY_RULE(name##_rule_b, rule_b)                                                                       \
-    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *a, tarn_tensor *b)                                   \
-    {                                                                                                        \
-        return record_binary(t, &name##_op, a, b, TARN__BINARY_##name, 0, 0);                                \
+#define BINARY(name, loop, rule_a, rule_b)                                                                             \
+    BINARY_RULE(name##_rule_a, rule_a)                                                                                 \
+    BINARY_RULE(name##_rule_b, rule_b)                                                                                 \
+    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *a, tarn_tensor *b)                                             \
+    {                                                                                                                  \
+        return record_binary(t, &name##_op, a, b, TARN__BINARY_##name, 0, 0);                                          \
     }
-#define RULE(name, loop, rule_a, rule_b)                                                                     \
-    BINARY_RULE(name##_rule_a, rule_a)                                                                       \
-    BINARY_RULE(name##_rule_b, rule_b)                                                                       \
-    static tarn_tensor *tarn__##name(tarn_tape *t, tarn_tensor *a, tarn_tensor *b, double p, double q)       \
-    {                                                                                                        \
-        return record_binary(t, &name##_op, a, b, TARN__BINARY_##name, p, q);                                \
+#define RULE(name, loop, rule_a, rule_b)                                                                               \
+    BINARY_RULE(name##_rule_a, rule_a)                                                                                 \
+    BINARY_RULE(name##_rule_b, rule_b)                                                                                 \
+    static tarn_tensor *tarn__##name(tarn_tape *t, tarn_tensor *a, tarn_tensor *b, double p, double q)                 \
+    {                                                                                                                  \
+        return record_binary(t, &name##_op, a, b, TARN__BINARY_##name, p, q);                                          \
     }
 #include "tensor/elementwise.def"
 #undef UNARY
@@ -180,8 +174,7 @@ static tarn_tensor *record_binary(tarn_tape *t, const tarn_op *op, tarn_tensor *
 #undef BINARY
 #undef RULE
 
-/* ---- comparisons
- * ---------------------------------------------------------------------------------------------- */
+/* ---- comparisons ---- */
 
 static bool compare_shape(tarn_node *n)
 {
@@ -198,11 +191,11 @@ static bool compare_run(tarn_node *n)
     return true;
 }
 
-#define COMPARISON(name, number)                                                                             \
-    TARN__OP(name##_op, #name, compare_shape, compare_run, NULL);                                            \
-    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *a, tarn_tensor *b)                                   \
-    {                                                                                                        \
-        return record_binary(t, &name##_op, a, b, number, 0, 0);                                             \
+#define COMPARISON(name, number)                                                                                       \
+    TARN__OP(name##_op, #name, compare_shape, compare_run, NULL);                                                      \
+    tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *a, tarn_tensor *b)                                             \
+    {                                                                                                                  \
+        return record_binary(t, &name##_op, a, b, number, 0, 0);                                                       \
     }
 COMPARISON(eq, TARN__EQ)
 COMPARISON(ne, TARN__NE)
@@ -211,8 +204,7 @@ COMPARISON(le, TARN__LE)
 COMPARISON(gt, TARN__GT)
 COMPARISON(ge, TARN__GE)
 
-/* ---- where: y = condition ? a : b.   ga = condition ? g : 0,   gb = condition ? 0 : g
- * -------------------------- */
+/* ---- where: y = condition ? a : b.   ga = condition ? g : 0,   gb = condition ? 0 : g ---- */
 
 static bool where_shape(tarn_node *n)
 {
@@ -230,8 +222,7 @@ static bool where_run(tarn_node *n)
     return true;
 }
 
-static bool where_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                      tarn_tensor **gx)
+static bool where_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     tarn_tensor *condition = n->in[0], *zero = tarn__scalar_like(t, gy[0], 0);
     if (need[1])
@@ -248,8 +239,7 @@ tarn_tensor *tarn_where(tarn_tape *t, tarn_tensor *condition, tarn_tensor *a, ta
     return tarn__apply(t, &where_op, TARN__IN(condition, a, b), NULL, 0);
 }
 
-/* ---- cast
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- cast ---- */
 
 static bool cast_shape(tarn_node *n)
 {
@@ -262,8 +252,7 @@ static bool cast_run(tarn_node *n)
     return true;
 }
 
-static bool cast_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                     tarn_tensor **gx)
+static bool cast_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     if (need[0] && tarn__is_float(n->in[0]->dtype) && tarn__is_float(gy[0]->dtype))
         gx[0] = tarn_cast(t, gy[0], n->in[0]->dtype);

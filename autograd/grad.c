@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- a set of tensors, with a number for each
- * ----------------------------------------------------------------- */
+/* ---- a set of tensors, with a number for each ---- */
 
 typedef struct tensor_set {
     const tarn_tensor **keys; /* open addressing; NULL: free */
@@ -49,8 +48,7 @@ static int set_add(tensor_set *set, const tarn_tensor *x, int number)
     return set->numbers[slot];
 }
 
-/* ---- one differentiation
- * -------------------------------------------------------------------------------------- */
+/* ---- one differentiation ---- */
 
 typedef struct differentiation {
     tarn_tape *t;
@@ -129,14 +127,13 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
     return true;
 }
 
-bool tarn__grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
-                int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads)
+bool tarn__grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents, int n_inputs,
+                tarn_tensor *const *inputs, tarn_tensor **grads)
 {
     differentiation d = {.t = t};
     bool ok = prepare(&d, n_inputs, inputs);
     for (int i = 0; ok && i < n_outputs && !tarn_error(); i++) {
-        tarn_tensor *y = outputs[i],
-                    *g = cotangents ? cotangents[i] : tarn_ones(t, y->dtype, y->ndim, y->shape);
+        tarn_tensor *y = outputs[i], *g = cotangents ? cotangents[i] : tarn_ones(t, y->dtype, y->ndim, y->shape);
         if (g)
             receive(&d, y, g);
     }
@@ -179,11 +176,9 @@ static bool arguments_valid(const tarn_tape *t, int n_outputs, tarn_tensor *cons
         if (!on_tape("input", j, t, inputs[j]))
             return false;
     for (int i = 0; i < n_outputs; i++) {
-        if (!on_tape("output", i, t, outputs[i]) ||
-            (cotangents && !on_tape("cotangent", i, t, cotangents[i])))
+        if (!on_tape("output", i, t, outputs[i]) || (cotangents && !on_tape("cotangent", i, t, cotangents[i])))
             return false;
-        if (cotangents &&
-            (!tarn__same_shape(cotangents[i], outputs[i]) || cotangents[i]->dtype != outputs[i]->dtype))
+        if (cotangents && (!tarn__same_shape(cotangents[i], outputs[i]) || cotangents[i]->dtype != outputs[i]->dtype))
             return tarn_fail("tarn_grad: cotangent %d is %s%s, expected its output's %s%s", i,
                              tarn_dtype_name(cotangents[i]->dtype), TARN__SHAPE_TEXT(cotangents[i]),
                              tarn_dtype_name(outputs[i]->dtype), TARN__SHAPE_TEXT(outputs[i]));
@@ -191,8 +186,8 @@ static bool arguments_valid(const tarn_tape *t, int n_outputs, tarn_tensor *cons
     return true;
 }
 
-bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
-               int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads)
+bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents, int n_inputs,
+               tarn_tensor *const *inputs, tarn_tensor **grads)
 {
     if (arguments_valid(t, n_outputs, outputs, cotangents, n_inputs, inputs, grads))
         return tarn__grad(t, n_outputs, outputs, cotangents, n_inputs, inputs, grads);
@@ -217,8 +212,7 @@ bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, tarn_tensor *const *ou
     return true;
 }
 
-/* ---- into the parameters
- * -------------------------------------------------------------------------------------- */
+/* ---- into the parameters ---- */
 
 typedef struct parameters {
     int count;

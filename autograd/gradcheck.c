@@ -25,8 +25,7 @@ typedef struct check {
     tarn_gradcheck_report worst;
 } check;
 
-/* ---- setting up
- * ----------------------------------------------------------------------------------------------- */
+/* ---- setting up ---- */
 
 static bool fill_opts(tarn_gradcheck_opts *o, const tarn_gradcheck_opts *given)
 {
@@ -37,11 +36,9 @@ static bool fill_opts(tarn_gradcheck_opts *o, const tarn_gradcheck_opts *given)
     o->atol = o->atol != 0 ? o->atol : 1e-8;
     if (o->order != 1 && o->order != 2)
         return tarn_fail("tarn_gradcheck: order %d, expected 1 or 2", o->order);
-    if (!(o->step > 0 && o->step < 1) || !(o->rtol > 0 && o->rtol < 1) ||
-        !(o->atol > 0 && o->atol < INFINITY))
-        return tarn_fail(
-            "tarn_gradcheck: step %g, rtol %g, atol %g: expected step and rtol in (0,1), atol above 0",
-            o->step, o->rtol, o->atol);
+    if (!(o->step > 0 && o->step < 1) || !(o->rtol > 0 && o->rtol < 1) || !(o->atol > 0 && o->atol < INFINITY))
+        return tarn_fail("tarn_gradcheck: step %g, rtol %g, atol %g: expected step and rtol in (0,1), atol above 0",
+                         o->step, o->rtol, o->atol);
     return true;
 }
 
@@ -109,8 +106,7 @@ static tarn_tensor *signed_new(tarn_rng *rng, int ndim, const int64_t *shape)
     return x;
 }
 
-/* ---- F1 and F2
- * ------------------------------------------------------------------------------------------------ */
+/* ---- F1 and F2 ---- */
 
 /* f on a tape that holds nothing else. */
 static tarn_tensor *record(check *k)
@@ -123,8 +119,7 @@ static tarn_tensor *record(check *k)
     else if (y->dtype != TARN_F64)
         tarn_fail("tarn_gradcheck: the function gives %s, expected f64", tarn_dtype_name(y->dtype));
     else if (c && !tarn__same_shape(y, c))
-        tarn_fail("tarn_gradcheck: the function gives %s and then %s", TARN__SHAPE_TEXT(c),
-                  TARN__SHAPE_TEXT(y));
+        tarn_fail("tarn_gradcheck: the function gives %s and then %s", TARN__SHAPE_TEXT(c), TARN__SHAPE_TEXT(y));
     return tarn_error() ? NULL : y;
 }
 
@@ -171,8 +166,7 @@ static bool find_analytic(check *k, int order)
     return ok;
 }
 
-/* ---- comparing
- * ------------------------------------------------------------------------------------------------ */
+/* ---- comparing ---- */
 
 static bool find_numeric(check *k, int order, tarn_tensor *x, int64_t element, double *numeric)
 {
@@ -221,10 +215,9 @@ static bool disagreement(const check *k)
     char where[32] = "the cotangent";
     if (r->input < k->n_inputs)
         snprintf(where, sizeof where, "input %d", r->input);
-    return tarn_fail(
-        "tarn_gradcheck: derivative %d of %s %s at %s: the tape gives %.12g, finite differences %.12g",
-        r->order, where, TARN__SHAPE_TEXT(x), tarn__shape_text_of(x->ndim, index).text, r->analytic,
-        r->numeric);
+    return tarn_fail("tarn_gradcheck: derivative %d of %s %s at %s: the tape gives %.12g, finite differences %.12g",
+                     r->order, where, TARN__SHAPE_TEXT(x), tarn__shape_text_of(x->ndim, index).text, r->analytic,
+                     r->numeric);
 }
 
 static bool check_order(check *k, int order)
@@ -255,8 +248,7 @@ static bool check_run(check *k)
     if (!value(k, 1, &first) || !value(k, 1, &again))
         return false;
     if (first != again && !(isnan(first) && isnan(again)))
-        return tarn_fail(
-            "tarn_gradcheck: the function gives other values when called again with the same inputs");
+        return tarn_fail("tarn_gradcheck: the function gives other values when called again with the same inputs");
     return check_order(k, 1) && (k->opts.order == 1 || check_order(k, 2));
 }
 
@@ -280,8 +272,7 @@ bool tarn_gradcheck(tarn_gradcheck_fn *f, void *context, int n_inputs, tarn_tens
     return ok;
 }
 
-/* ---- samples away from kinks
- * ---------------------------------------------------------------------------------- */
+/* ---- samples away from kinks ---- */
 
 typedef struct segment {
     double from, to;
@@ -338,8 +329,7 @@ static int64_t slots_of(const segment *s, double width)
 
 /* The range is cut into slots, of which each takes at most one value, in its first width - margin: so
  * neighbours are `margin` apart. The slots are as wide as n of them may be, give or take a tenth. */
-static bool sample_distinct(tarn_rng *rng, int n_segments, const segment *segments, double margin,
-                            tarn_tensor *x)
+static bool sample_distinct(tarn_rng *rng, int n_segments, const segment *segments, double margin, tarn_tensor *x)
 {
     double width = 0;
     int64_t slots = 0;
@@ -353,8 +343,7 @@ static bool sample_distinct(tarn_rng *rng, int n_segments, const segment *segmen
             slots += slots_of(&segments[i], width);
     }
     if (slots < x->numel)
-        return tarn_fail("tarn_gradcheck_sample_new: no room for %" PRId64 " values %g apart", x->numel,
-                         margin);
+        return tarn_fail("tarn_gradcheck_sample_new: no room for %" PRId64 " values %g apart", x->numel, margin);
     int64_t *order = tarn__allocate((size_t)(slots > 0 ? slots : 1) * sizeof *order);
     if (!order)
         return tarn_fail("tarn_gradcheck_sample_new: no memory");
@@ -364,8 +353,7 @@ static bool sample_distinct(tarn_rng *rng, int n_segments, const segment *segmen
         int i = 0;
         for (; slot >= slots_of(&segments[i], width); i++)
             slot -= slots_of(&segments[i], width);
-        ((double *)x->data)[e] =
-            segments[i].from + width * (double)slot + tarn_rng_uniform(rng) * (width - margin);
+        ((double *)x->data)[e] = segments[i].from + width * (double)slot + tarn_rng_uniform(rng) * (width - margin);
     }
     tarn__release(order);
     return ok;

@@ -53,9 +53,8 @@ TARN_API bool tarn_gradcheck(tarn_gradcheck_fn *f, void *context, int n_inputs, 
  * and from each other when `distinct`: for functions such as relu, clamp or max, whose derivative jumps
  * there. kinks may be NULL when n_kinks is 0. NULL with an error when the range has no room for that, on a
  * bad range or margin, or no memory. */
-TARN_API tarn_tensor *tarn_gradcheck_sample_new(tarn_rng *rng, int ndim, const int64_t *shape, double low,
-                                                double high, int n_kinks, const double *kinks, double margin,
-                                                bool distinct);
+TARN_API tarn_tensor *tarn_gradcheck_sample_new(tarn_rng *rng, int ndim, const int64_t *shape, double low, double high,
+                                                int n_kinks, const double *kinks, double margin, bool distinct);
 
 #ifdef __cplusplus
 }

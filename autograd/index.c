@@ -27,12 +27,10 @@ static bool index_in_range(const tarn_node *n, int64_t at, int64_t size)
 
 static int64_t index_at(const tarn_tensor *index, int64_t offset)
 {
-    return index->dtype == TARN_I32 ? ((const int32_t *)index->data)[offset]
-                                    : ((const uint8_t *)index->data)[offset];
+    return index->dtype == TARN_I32 ? ((const int32_t *)index->data)[offset] : ((const uint8_t *)index->data)[offset];
 }
 
-/* ---- gather and scatter_add: every element has its own index
- * -------------------------------------------------- */
+/* ---- gather and scatter_add: every element has its own index ---- */
 
 static bool gather_shape(tarn_node *n)
 {
@@ -57,8 +55,7 @@ static bool scatter_add_shape(tarn_node *n)
 }
 
 /* Walks the index row-major; `picked` is indexed along the axis, `plain` has the index's own shape. */
-static bool walk(const tarn_node *n, const tarn_tensor *index, tarn_tensor *picked, tarn_tensor *plain,
-                 bool add)
+static bool walk(const tarn_node *n, const tarn_tensor *index, tarn_tensor *picked, tarn_tensor *plain, bool add)
 {
     const index_attr *attr = n->attr;
     int64_t at[TARN_MAX_DIMS] = {0};
@@ -94,8 +91,7 @@ static bool scatter_add_run(tarn_node *n)
     return walk(n, n->in[1], n->out[0], n->in[0], true);
 }
 
-static bool gather_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx);
+static bool gather_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
 
 static bool scatter_add_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
                             tarn_tensor **gx)
@@ -109,8 +105,7 @@ static bool scatter_add_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const
 TARN__OP(gather_op, "gather", gather_shape, gather_run, gather_vjp);
 TARN__OP(scatter_add_op, "scatter_add", scatter_add_shape, scatter_add_run, scatter_add_vjp);
 
-static bool gather_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx)
+static bool gather_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const index_attr *attr = n->attr;
     index_attr back = {.axis = attr->axis, .size = n->in[0]->shape[attr->axis]};
@@ -128,8 +123,7 @@ tarn_tensor *tarn_gather(tarn_tape *t, tarn_tensor *x, int axis, tarn_tensor *in
     return tarn__apply(t, &gather_op, TARN__IN(x, index), &attr, sizeof attr);
 }
 
-/* ---- index_select and index_add: one index for a whole slice
- * -------------------------------------------------- */
+/* ---- index_select and index_add: one index for a whole slice ---- */
 
 static bool index_select_shape(tarn_node *n)
 {
@@ -146,8 +140,8 @@ static bool index_select_shape(tarn_node *n)
 }
 
 /* For each index: the slice of `whole` that it names, and the slice of `parts` at its own place. */
-static bool walk_slices(const tarn_node *n, const tarn_tensor *index, const tarn_tensor *shape_of,
-                        char *whole, char *parts, bool add)
+static bool walk_slices(const tarn_node *n, const tarn_tensor *index, const tarn_tensor *shape_of, char *whole,
+                        char *parts, bool add)
 {
     const index_attr *attr = n->attr;
     int64_t outer = 1, inner = 1, size = shape_of->shape[attr->axis];
@@ -187,8 +181,7 @@ static bool index_add_run(tarn_node *n)
     return walk_slices(n, n->in[1], n->out[0], n->out[0]->data, (char *)(uintptr_t)parts, true);
 }
 
-static bool index_add_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                          tarn_tensor **gx)
+static bool index_add_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const index_attr *attr = n->attr;
     if (need[0])
@@ -219,8 +212,7 @@ tarn_tensor *tarn_index_select(tarn_tape *t, tarn_tensor *x, int axis, tarn_tens
     return tarn__apply(t, &index_select_op, TARN__IN(x, index), &attr, sizeof attr);
 }
 
-/* ---- one_hot
- * -------------------------------------------------------------------------------------------------- */
+/* ---- one_hot ---- */
 
 static bool one_hot_shape(tarn_node *n)
 {
@@ -230,9 +222,8 @@ static bool one_hot_shape(tarn_node *n)
     if (!index_is_integer(n, index))
         return false;
     if (index->ndim == TARN_MAX_DIMS || attr->size < 1)
-        return tarn__node_fail(
-            n, "%s into %" PRId64 " classes: expected at most %d dimensions, and 1 class or more",
-            TARN__SHAPE_TEXT(index), attr->size, TARN_MAX_DIMS - 1);
+        return tarn__node_fail(n, "%s into %" PRId64 " classes: expected at most %d dimensions, and 1 class or more",
+                               TARN__SHAPE_TEXT(index), attr->size, TARN_MAX_DIMS - 1);
     memcpy(shape, index->shape, sizeof shape);
     shape[index->ndim] = attr->size;
     return tarn__output(n, attr->dtype, index->ndim + 1, shape);

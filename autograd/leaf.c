@@ -14,8 +14,7 @@ tarn_tensor *tarn_constant(tarn_tape *t, tarn_dtype dtype, int ndim, const int64
     return x;
 }
 
-static tarn_tensor *full(const char *who, tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape,
-                         double value)
+static tarn_tensor *full(const char *who, tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, double value)
 {
     tarn_tensor *x = tarn__tape_leaf(who, t, dtype, ndim, shape);
     if (x && value == 0)
@@ -59,8 +58,8 @@ tarn_tensor *tarn_arange(tarn_tape *t, tarn_dtype dtype, int64_t n, double start
     return x;
 }
 
-static tarn_tensor *random_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, int ndim,
-                                const int64_t *shape, const tarn_rng *rng)
+static tarn_tensor *random_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape,
+                                const tarn_rng *rng)
 {
     if (!tarn__usable(who, rng, "rng"))
         return NULL;
@@ -71,8 +70,8 @@ static tarn_tensor *random_leaf(const char *who, tarn_tape *t, tarn_dtype dtype,
     return tarn__tape_leaf(who, t, dtype, ndim, shape);
 }
 
-tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng,
-                          double low, double high)
+tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng, double low,
+                          double high)
 {
     tarn_tensor *x = random_leaf("tarn_uniform", t, dtype, ndim, shape, rng);
     if (!x)
@@ -82,8 +81,8 @@ tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_
     return ok ? x : NULL;
 }
 
-tarn_tensor *tarn_normal(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng,
-                         double mean, double std)
+tarn_tensor *tarn_normal(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng, double mean,
+                         double std)
 {
     tarn_tensor *x = random_leaf("tarn_normal", t, dtype, ndim, shape, rng);
     if (!x)

@@ -6,8 +6,7 @@
 
 #include <inttypes.h>
 
-/* ---- cross-entropy: loss = -mean log_softmax(x)[label].   gx = (softmax(x) - one_hot(label)) * g / N
- * ----------- */
+/* ---- cross-entropy: loss = -mean log_softmax(x)[label].   gx = (softmax(x) - one_hot(label)) * g / N ---- */
 
 enum { TILE_ELEMENTS = 16384 };
 
@@ -25,8 +24,7 @@ typedef struct rows {
 static int64_t label_at(const tarn_tensor *labels, int64_t i)
 {
     int64_t at = i * labels->stride[0];
-    return labels->dtype == TARN_I32 ? ((const int32_t *)labels->data)[at]
-                                     : ((const uint8_t *)labels->data)[at];
+    return labels->dtype == TARN_I32 ? ((const int32_t *)labels->data)[at] : ((const uint8_t *)labels->data)[at];
 }
 
 static double load(const rows *r, const char *row, int64_t i)
@@ -72,9 +70,9 @@ static bool rows_init(const tarn_node *n, rows *r)
     for (int64_t i = 0; i < r->count; i++) {
         int64_t label = label_at(labels, i);
         if (label < 0 || label >= r->classes)
-            return tarn__node_fail(
-                n, "label %" PRId64 " of example %" PRId64 " is out of range, expected 0 to %" PRId64, label,
-                i, r->classes - 1);
+            return tarn__node_fail(n,
+                                   "label %" PRId64 " of example %" PRId64 " is out of range, expected 0 to %" PRId64,
+                                   label, i, r->classes - 1);
     }
     return r->x != NULL;
 }
@@ -149,8 +147,7 @@ tarn_tensor *tarn_cross_entropy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *
     return tarn__apply(t, &cross_entropy_op, TARN__IN(logits, labels), NULL, 0);
 }
 
-/* ---- composed of other ops
- * ------------------------------------------------------------------------------------ */
+/* ---- composed of other ops ---- */
 
 tarn_tensor *tarn_mse(tarn_tape *t, tarn_tensor *x, tarn_tensor *y)
 {
@@ -167,8 +164,7 @@ tarn_tensor *tarn_accuracy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *label
 {
     if (!tarn__inputs_usable("accuracy", t, 2, (tarn_tensor *const[]){logits, labels}))
         return NULL;
-    if (logits->ndim != 2 || labels->ndim != 1 || labels->shape[0] != logits->shape[0] ||
-        logits->numel == 0) {
+    if (logits->ndim != 2 || labels->ndim != 1 || labels->shape[0] != logits->shape[0] || logits->numel == 0) {
         tarn_fail("tarn_accuracy: logits %s and labels %s, expected [N,C] and [N], none of them empty",
                   TARN__SHAPE_TEXT(logits), TARN__SHAPE_TEXT(labels));
         return NULL;

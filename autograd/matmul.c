@@ -16,15 +16,13 @@ static bool matmul_shape(tarn_node *n)
                                TARN__SHAPE_TEXT(b));
     int64_t rows = tarn_dim(a, -2), k = tarn_dim(a, -1), columns = tarn_dim(b, -1), shape[TARN_MAX_DIMS];
     if (tarn_dim(b, -2) != k)
-        return tarn__node_fail(n, "%s x %s: inner dimensions %" PRId64 " and %" PRId64 " differ",
-                               TARN__SHAPE_TEXT(a), TARN__SHAPE_TEXT(b), k, tarn_dim(b, -2));
+        return tarn__node_fail(n, "%s x %s: inner dimensions %" PRId64 " and %" PRId64 " differ", TARN__SHAPE_TEXT(a),
+                               TARN__SHAPE_TEXT(b), k, tarn_dim(b, -2));
     if (rows > INT32_MAX || k > INT32_MAX || columns > INT32_MAX)
-        return tarn__node_fail(n, "%s x %s: a side is longer than 2^31-1", TARN__SHAPE_TEXT(a),
-                               TARN__SHAPE_TEXT(b));
+        return tarn__node_fail(n, "%s x %s: a side is longer than 2^31-1", TARN__SHAPE_TEXT(a), TARN__SHAPE_TEXT(b));
     int ndim = tarn__broadcast(a->ndim - 2, a->shape, b->ndim - 2, b->shape, shape);
     if (ndim < 0)
-        return tarn__node_fail(n, "%s x %s: the batch axes do not broadcast", TARN__SHAPE_TEXT(a),
-                               TARN__SHAPE_TEXT(b));
+        return tarn__node_fail(n, "%s x %s: the batch axes do not broadcast", TARN__SHAPE_TEXT(a), TARN__SHAPE_TEXT(b));
     shape[ndim] = rows;
     shape[ndim + 1] = columns;
     return tarn__output(n, a->dtype, ndim + 2, shape);
@@ -39,8 +37,7 @@ typedef struct factor {
 
 static bool lies_straight(int64_t rows, int64_t columns, int64_t row_stride, int64_t column_stride)
 {
-    return (column_stride == 1 || columns == 1) && (row_stride >= columns || rows == 1) &&
-           row_stride <= INT32_MAX;
+    return (column_stride == 1 || columns == 1) && (row_stride >= columns || rows == 1) && row_stride <= INT32_MAX;
 }
 
 static bool factor_init(const tarn_node *n, int i, factor *f)
@@ -63,8 +60,7 @@ static bool factor_init(const tarn_node *n, int i, factor *f)
 }
 
 /* Where each matrix of the batch begins, in bytes, as x is broadcast over the batch axes. */
-static void batch_offsets(const tarn_tensor *x, int ndim, const int64_t *shape, int64_t count,
-                          int64_t *offset)
+static void batch_offsets(const tarn_tensor *x, int ndim, const int64_t *shape, int64_t count, int64_t *offset)
 {
     tarn_tensor outer = *x;
     int64_t stride[TARN_MAX_DIMS];
@@ -112,8 +108,7 @@ static bool matmul_run(tarn_node *n)
     return true;
 }
 
-static bool matmul_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx)
+static bool matmul_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     tarn_tensor *a = n->in[0], *b = n->in[1];
     if (need[0])
@@ -139,8 +134,7 @@ tarn_tensor *tarn_matmul(tarn_tape *t, tarn_tensor *a, tarn_tensor *b)
 {
     if (!tarn__inputs_usable("matmul", t, 2, (tarn_tensor *const[]){a, b}))
         return NULL;
-    if (a->ndim > 2 && b->ndim == 2 && a->numel > 0 && tarn_dim(a, -1) == b->shape[0] &&
-        tarn_is_contiguous(a))
+    if (a->ndim > 2 && b->ndim == 2 && a->numel > 0 && tarn_dim(a, -1) == b->shape[0] && tarn_is_contiguous(a))
         return tall_matmul(t, a, b);
     return tarn__apply(t, &matmul_op, TARN__IN(a, b), NULL, 0);
 }

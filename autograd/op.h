@@ -17,12 +17,10 @@ enum { TARN__MAX_OUTPUTS = 4 };
 typedef struct tarn_op {
     const char *name; /* as in the public function: "relu" for tarn_relu */
 
-    /* Checks the inputs' shapes and dtypes and calls tarn__output() for each output, or fails with a message.
-     */
+    /* Checks the inputs' shapes and dtypes and calls tarn__output() for each output, or fails with a message. */
     bool (*shape)(tarn_node *n);
 
-    /* Computes the outputs, whose memory is there, from the inputs, which are ready. NULL for a plain view.
-     */
+    /* Computes the outputs, whose memory is there, from the inputs, which are ready. NULL for a plain view. */
     bool (*run)(tarn_node *n);
 
     /* Records the gradient: gx[i] for each input with need[i], from the gradients gy[k] of the outputs (NULL:
@@ -47,18 +45,18 @@ struct tarn_node {
 };
 
 /* Defines the op and enters it in the list that the tests walk: an op without a test row fails them. */
-#define TARN__OP(id, ...)                                                                                    \
-    static const tarn_op id = {__VA_ARGS__};                                                                 \
+#define TARN__OP(id, ...)                                                                                              \
+    static const tarn_op id = {__VA_ARGS__};                                                                           \
     __attribute__((section("tarn_ops"), used)) static const tarn_op *const id##_listed = &id
 
 /* Every op of the library. */
 const tarn_op *const *tarn__all_ops(size_t *count);
 
 /* The inputs of tarn__apply: tarn__apply(t, &add_op, TARN__IN(a, b), NULL, 0). */
-#define TARN__IN(...)                                                                                        \
-    (int)(sizeof((tarn_tensor *[]){__VA_ARGS__}) / sizeof(tarn_tensor *)), (tarn_tensor *[])                 \
-    {                                                                                                        \
-        __VA_ARGS__                                                                                          \
+#define TARN__IN(...)                                                                                                  \
+    (int)(sizeof((tarn_tensor *[]){__VA_ARGS__}) / sizeof(tarn_tensor *)), (tarn_tensor *[])                           \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
     }
 
 /* Records op over the inputs, with a copy of the attr_size bytes at attr, and returns its first output; NULL
@@ -71,8 +69,7 @@ tarn_tensor *tarn__apply(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor 
  * are not NULL, no error pending. */
 bool tarn__inputs_usable(const char *who, const tarn_tape *t, int n_in, tarn_tensor *const *in);
 
-/* ---- for shape rules
- * ------------------------------------------------------------------------------------------ */
+/* ---- for shape rules ---- */
 
 /* Declares the next output, row-major. Fails when the size overflows. At most TARN__MAX_OUTPUTS. */
 bool tarn__output(tarn_node *n, tarn_dtype dtype, int ndim, const int64_t *shape);
@@ -86,8 +83,7 @@ bool tarn__node_fail(const tarn_node *n, const char *format, ...) TARN_PRINTF(2,
 /* Every input is f32, or every input is f64. */
 bool tarn__same_float(const tarn_node *n);
 
-/* ---- for run
- * -------------------------------------------------------------------------------------------------- */
+/* ---- for run ---- */
 
 /* Memory until this run ends. NULL, with an error, when there is none. */
 void *tarn__scratch(const tarn_node *n, size_t bytes);
@@ -95,8 +91,7 @@ void *tarn__scratch(const tarn_node *n, size_t bytes);
 /* Input i, row-major: itself, or a copy in scratch memory. NULL with an error when there is no memory. */
 const void *tarn__packed_input(const tarn_node *n, int i);
 
-/* ---- for vjp and composed ops
- * --------------------------------------------------------------------------------- */
+/* ---- for vjp and composed ops ---- */
 
 /* A scalar constant of x's dtype on the tape. */
 tarn_tensor *tarn__scalar_like(tarn_tape *t, const tarn_tensor *x, double value);
@@ -109,8 +104,8 @@ tarn_tensor *tarn__tape_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, in
 
 /* tarn_grad without the checks of its arguments. NULL cotangents are zero here, unless `cotangents` itself is
  * NULL. */
-bool tarn__grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
-                int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads);
+bool tarn__grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents, int n_inputs,
+                tarn_tensor *const *inputs, tarn_tensor **grads);
 
 /* The vjp of an op by way of other ops: given outputs[k], an expression on the tape for output k over the
  * node's inputs, differentiates that. For fused ops whose second derivative is not worth a kernel. */

@@ -17,12 +17,10 @@
 extern "C" {
 #endif
 
-/* ---- leaves on the tape
- * --------------------------------------------------------------------------------------- */
+/* ---- leaves on the tape ---- */
 
 /* A copy of the row-major elements at `data`. */
-TARN_API tarn_tensor *tarn_constant(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape,
-                                    const void *data);
+TARN_API tarn_tensor *tarn_constant(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, const void *data);
 
 TARN_API tarn_tensor *tarn_full(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, double value);
 TARN_API tarn_tensor *tarn_zeros(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape);
@@ -35,13 +33,12 @@ TARN_API tarn_tensor *tarn_scalar(tarn_tape *t, tarn_dtype dtype, double value);
 TARN_API tarn_tensor *tarn_arange(tarn_tape *t, tarn_dtype dtype, int64_t n, double start, double step);
 
 /* f32 or f64 values in [low, high), and normal ones. rng moves on. */
-TARN_API tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape,
-                                   tarn_rng *rng, double low, double high);
-TARN_API tarn_tensor *tarn_normal(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape,
-                                  tarn_rng *rng, double mean, double std);
+TARN_API tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng,
+                                   double low, double high);
+TARN_API tarn_tensor *tarn_normal(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng,
+                                  double mean, double std);
 
-/* ---- elementwise, one input: y has x's shape and dtype
- * -------------------------------------------------------- */
+/* ---- elementwise, one input: y has x's shape and dtype ---- */
 
 TARN_API tarn_tensor *tarn_neg(tarn_tape *t, tarn_tensor *x);        /* -x */
 TARN_API tarn_tensor *tarn_abs(tarn_tape *t, tarn_tensor *x);        /* |x|; gradient 0 at 0 */
@@ -57,34 +54,28 @@ TARN_API tarn_tensor *tarn_log1p(tarn_tape *t, tarn_tensor *x);      /* ln(1+x),
 TARN_API tarn_tensor *tarn_sin(tarn_tape *t, tarn_tensor *x);
 TARN_API tarn_tensor *tarn_cos(tarn_tape *t, tarn_tensor *x);
 TARN_API tarn_tensor *tarn_tanh(tarn_tape *t, tarn_tensor *x);
-TARN_API tarn_tensor *tarn_sigmoid(tarn_tape *t, tarn_tensor *x); /* 1/(1+e^-x) */
-TARN_API tarn_tensor *tarn_erf(tarn_tape *t,
-                               tarn_tensor *x); /* 2/sqrt(pi) * integral of e^(-u^2) over 0..x */
-TARN_API tarn_tensor *tarn_relu(tarn_tape *t, tarn_tensor *x); /* max(x, 0); gradient 0 at 0 */
-TARN_API tarn_tensor *tarn_gelu(tarn_tape *t,
-                                tarn_tensor *x); /* x*(1+erf(x/sqrt 2))/2 (1606.08415, exact form) */
+TARN_API tarn_tensor *tarn_sigmoid(tarn_tape *t, tarn_tensor *x);  /* 1/(1+e^-x) */
+TARN_API tarn_tensor *tarn_erf(tarn_tape *t, tarn_tensor *x);      /* 2/sqrt(pi) * integral of e^(-u^2) over 0..x */
+TARN_API tarn_tensor *tarn_relu(tarn_tape *t, tarn_tensor *x);     /* max(x, 0); gradient 0 at 0 */
+TARN_API tarn_tensor *tarn_gelu(tarn_tape *t, tarn_tensor *x);     /* x*(1+erf(x/sqrt 2))/2 (1606.08415, exact form) */
 TARN_API tarn_tensor *tarn_silu(tarn_tape *t, tarn_tensor *x);     /* x*sigmoid(x) (1702.03118) */
 TARN_API tarn_tensor *tarn_softplus(tarn_tape *t, tarn_tensor *x); /* ln(1+e^x), without overflow */
 
 TARN_API tarn_tensor *tarn_leaky_relu(tarn_tape *t, tarn_tensor *x, double slope); /* x > 0 ? x : slope*x */
-TARN_API tarn_tensor *tarn_elu(tarn_tape *t, tarn_tensor *x,
-                               double alpha); /* x > 0 ? x : alpha*(e^x-1) (1511.07289) */
-TARN_API tarn_tensor *tarn_clamp(tarn_tape *t, tarn_tensor *x, double low,
-                                 double high);                                 /* gradient 0 outside */
-TARN_API tarn_tensor *tarn_add_scalar(tarn_tape *t, tarn_tensor *x, double a); /* x + a */
-TARN_API tarn_tensor *tarn_mul_scalar(tarn_tape *t, tarn_tensor *x, double a); /* x * a */
-TARN_API tarn_tensor *tarn_pow_scalar(tarn_tape *t, tarn_tensor *x, double p); /* x^p */
+TARN_API tarn_tensor *tarn_elu(tarn_tape *t, tarn_tensor *x, double alpha); /* x > 0 ? x : alpha*(e^x-1) (1511.07289) */
+TARN_API tarn_tensor *tarn_clamp(tarn_tape *t, tarn_tensor *x, double low, double high); /* gradient 0 outside */
+TARN_API tarn_tensor *tarn_add_scalar(tarn_tape *t, tarn_tensor *x, double a);           /* x + a */
+TARN_API tarn_tensor *tarn_mul_scalar(tarn_tape *t, tarn_tensor *x, double a);           /* x * a */
+TARN_API tarn_tensor *tarn_pow_scalar(tarn_tape *t, tarn_tensor *x, double p);           /* x^p */
 
-/* ---- elementwise, two inputs, broadcast
- * ----------------------------------------------------------------------- */
+/* ---- elementwise, two inputs, broadcast ---- */
 
 TARN_API tarn_tensor *tarn_add(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_sub(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_mul(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_div(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
-TARN_API tarn_tensor *tarn_pow(tarn_tape *t, tarn_tensor *a, tarn_tensor *b); /* a^b; d/db needs a > 0 */
-TARN_API tarn_tensor *tarn_minimum(tarn_tape *t, tarn_tensor *a,
-                                   tarn_tensor *b); /* a tie gives each half of g */
+TARN_API tarn_tensor *tarn_pow(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);     /* a^b; d/db needs a > 0 */
+TARN_API tarn_tensor *tarn_minimum(tarn_tape *t, tarn_tensor *a, tarn_tensor *b); /* a tie gives each half of g */
 TARN_API tarn_tensor *tarn_maximum(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 
 /* u8 truth values (1 or 0) of a comparison, broadcast. a and b may be of any one dtype. No gradient. */
@@ -101,15 +92,14 @@ TARN_API tarn_tensor *tarn_where(tarn_tape *t, tarn_tensor *condition, tarn_tens
 /* x's elements as another dtype, as a C cast does. The gradient flows between f32 and f64 only. */
 TARN_API tarn_tensor *tarn_cast(tarn_tape *t, tarn_tensor *x, tarn_dtype dtype);
 
-/* ---- reductions
- * ----------------------------------------------------------------------------------------------- */
+/* ---- reductions ---- */
 
 /* Sugar for the (naxes, axes) pairs below: tarn_sum(t, x, TARN_AXES(0, 1), false); TARN_ALL_AXES reduces
  * everything. */
-#define TARN_AXES(...)                                                                                       \
-    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (const int[])                                         \
-    {                                                                                                        \
-        __VA_ARGS__                                                                                          \
+#define TARN_AXES(...)                                                                                                 \
+    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (const int[])                                                   \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
     }
 #define TARN_ALL_AXES 0, NULL
 
@@ -121,8 +111,7 @@ TARN_API tarn_tensor *tarn_mean(tarn_tape *t, tarn_tensor *x, int naxes, const i
 
 /* sum((x - mean)^2) / (count - correction): 0 for the biased variance, 1 for the unbiased one. An error when
  * count is not larger than correction. */
-TARN_API tarn_tensor *tarn_var(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, int correction,
-                               bool keep);
+TARN_API tarn_tensor *tarn_var(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, int correction, bool keep);
 
 /* The gradient is shared equally by all elements that attain the extreme. At least one element a result; NaN
  * wins. */
@@ -133,14 +122,12 @@ TARN_API tarn_tensor *tarn_min(tarn_tape *t, tarn_tensor *x, int naxes, const in
  * is gone. No gradient. */
 TARN_API tarn_tensor *tarn_argmax(tarn_tape *t, tarn_tensor *x, int axis);
 
-/* ---- matrix product
- * ------------------------------------------------------------------------------------------- */
+/* ---- matrix product ---- */
 
 /* a [...,M,K] x b [...,K,N] -> [...,M,N]; the axes before the last two broadcast. OpenBLAS multiplies. */
 TARN_API tarn_tensor *tarn_matmul(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 
-/* ---- shape: views where the strides allow it, of any dtype
- * ---------------------------------------------------- */
+/* ---- shape: views where the strides allow it, of any dtype ---- */
 
 /* The same elements in row-major order under another shape; one size may be -1: what is left over. */
 TARN_API tarn_tensor *tarn_reshape(tarn_tape *t, tarn_tensor *x, int ndim, const int64_t *shape);
@@ -156,8 +143,7 @@ TARN_API tarn_tensor *tarn_transpose(tarn_tape *t, tarn_tensor *x, int axis_a, i
 
 /* Entries start, start+step, ... below stop along one axis. start and stop may be negative (from the end);
  * step >= 1. Out-of-range limits are errors, an empty slice is not. Never copies. */
-TARN_API tarn_tensor *tarn_slice(tarn_tape *t, tarn_tensor *x, int axis, int64_t start, int64_t stop,
-                                 int64_t step);
+TARN_API tarn_tensor *tarn_slice(tarn_tape *t, tarn_tensor *x, int axis, int64_t start, int64_t stop, int64_t step);
 
 /* x as if it had the larger shape, by broadcasting. Never copies. */
 TARN_API tarn_tensor *tarn_expand(tarn_tape *t, tarn_tensor *x, int ndim, const int64_t *shape);
@@ -170,11 +156,9 @@ TARN_API tarn_tensor *tarn_contiguous(tarn_tape *t, tarn_tensor *x);
 TARN_API tarn_tensor *tarn_concat(tarn_tape *t, int n, tarn_tensor *const *xs, int axis);
 
 /* before[i] and after[i] entries of `value` on each side of axis i (tarn_ndim(x) entries each, 0 or more). */
-TARN_API tarn_tensor *tarn_pad(tarn_tape *t, tarn_tensor *x, const int64_t *before, const int64_t *after,
-                               double value);
+TARN_API tarn_tensor *tarn_pad(tarn_tape *t, tarn_tensor *x, const int64_t *before, const int64_t *after, double value);
 
-/* ---- indices (i32 or u8; out of range is an error when it runs)
- * ----------------------------------------------- */
+/* ---- indices (i32 or u8; out of range is an error when it runs) ---- */
 
 /* y[i,j,k] = x[i,index[i,j,k],k] for axis 1, and so on. index has x's ndim, and x's sizes except along the
  * axis. */
@@ -187,8 +171,7 @@ TARN_API tarn_tensor *tarn_index_select(tarn_tape *t, tarn_tensor *x, int axis, 
 /* index [...] -> dtype [...,classes], 1 at the index and 0 elsewhere. No gradient. */
 TARN_API tarn_tensor *tarn_one_hot(tarn_tape *t, tarn_tensor *index, int64_t classes, tarn_dtype dtype);
 
-/* ---- along the last axis
- * -------------------------------------------------------------------------------------- */
+/* ---- along the last axis ---- */
 
 /* e^(x_i) / sum_j e^(x_j), after subtracting the largest: no overflow. */
 TARN_API tarn_tensor *tarn_softmax(tarn_tape *t, tarn_tensor *x);
@@ -197,8 +180,7 @@ TARN_API tarn_tensor *tarn_log_softmax(tarn_tape *t, tarn_tensor *x);
 /* ln sum_j e^(x_j); the last axis is gone. */
 TARN_API tarn_tensor *tarn_logsumexp(tarn_tape *t, tarn_tensor *x);
 
-/* ---- images [N,H,W,C]
- * ----------------------------------------------------------------------------------------- */
+/* ---- images [N,H,W,C] ---- */
 
 typedef struct tarn_conv2d_opts {
     int stride;   /* 0 means 1 */
@@ -230,8 +212,7 @@ TARN_API tarn_tensor *tarn_avg_pool2d(tarn_tape *t, tarn_tensor *x, int window, 
 TARN_API tarn_tensor *tarn_global_avg_pool2d(tarn_tape *t, tarn_tensor *x);
 TARN_API tarn_tensor *tarn_global_max_pool2d(tarn_tape *t, tarn_tensor *x);
 
-/* ---- normalization and noise
- * ---------------------------------------------------------------------------------- */
+/* ---- normalization and noise ---- */
 
 /* Where BatchNorm keeps its running statistics: f32 or f64 leaves of the caller's or of a store. */
 typedef struct tarn_running_stats {
@@ -259,17 +240,15 @@ TARN_API tarn_tensor *tarn_batchnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *
 
 /* The same function built from mean, sub, square, rsqrt, mul and add, one node each: the "large network" in
  * which every example feeds every other, to be looked at and to check the fused op against. */
-TARN_API tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma,
-                                              tarn_tensor *beta, const tarn_running_stats *running,
-                                              const tarn_batchnorm_opts *opts);
+TARN_API tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
+                                              const tarn_running_stats *running, const tarn_batchnorm_opts *opts);
 
 /* Training: each element is 0 with probability p, else x/(1-p) (Srivastava et al. 2014, in its inverted
  * form). Evaluation, or p = 0: x. 0 <= p < 1. The mask is a function of rng's state, which moves on when the
  * op is recorded. */
 TARN_API tarn_tensor *tarn_dropout(tarn_tape *t, tarn_tensor *x, double p, tarn_rng *rng);
 
-/* ---- losses: scalars, means over the batch
- * -------------------------------------------------------------------- */
+/* ---- losses: scalars, means over the batch ---- */
 
 /* -mean over n of log_softmax(logits[n])[labels[n]]: logits [N,C], labels [N] i32 or u8 in 0..C-1 (checked
  * when it runs). */

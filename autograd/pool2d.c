@@ -36,19 +36,16 @@ static size_t image_bytes(const job *j)
 static bool pooled_shape(tarn_node *n)
 {
     const pool_attr *a = n->attr;
-    return tarn__output(n, n->in[0]->dtype, 4,
-                        (const int64_t[]){a->n, a->window.p, a->window.q, a->window.c});
+    return tarn__output(n, n->in[0]->dtype, 4, (const int64_t[]){a->n, a->window.p, a->window.q, a->window.c});
 }
 
 static bool image_shape(tarn_node *n)
 {
     const pool_attr *a = n->attr;
-    return tarn__output(n, n->in[0]->dtype, 4,
-                        (const int64_t[]){a->n, a->window.h, a->window.w, a->window.c});
+    return tarn__output(n, n->in[0]->dtype, 4, (const int64_t[]){a->n, a->window.h, a->window.w, a->window.c});
 }
 
-/* ---- max: gx[at] += g, with the position of each maximum
- * ------------------------------------------------------ */
+/* ---- max: gx[at] += g, with the position of each maximum ---- */
 
 static bool max_pool_shape(tarn_node *n)
 {
@@ -62,8 +59,8 @@ static void max_pool_tile(void *context, int64_t tile)
     const job *j = context;
     const tarn__window *w = &j->attr->window;
     int64_t image = tile / w->p, row = tile * w->q * w->c;
-    j->loops->max_pool_row(w, j->from + (size_t)image * image_bytes(j), tile % w->p,
-                           j->to + (size_t)row * j->size, j->at + row);
+    j->loops->max_pool_row(w, j->from + (size_t)image * image_bytes(j), tile % w->p, j->to + (size_t)row * j->size,
+                           j->at + row);
 }
 
 static bool max_pool_run(tarn_node *n)
@@ -77,8 +74,7 @@ static bool max_pool_run(tarn_node *n)
     return true;
 }
 
-static bool max_pool_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                         tarn_tensor **gx);
+static bool max_pool_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
 
 static void scatter_tile(void *context, int64_t image)
 {
@@ -87,8 +83,7 @@ static void scatter_tile(void *context, int64_t image)
     int64_t count = w->p * w->q;
     char *x = j->to + (size_t)image * image_bytes(j);
     memset(x, 0, image_bytes(j));
-    j->loops->scatter_channels((size_t)count, (size_t)w->c,
-                               j->from + (size_t)(image * count * w->c) * j->size,
+    j->loops->scatter_channels((size_t)count, (size_t)w->c, j->from + (size_t)(image * count * w->c) * j->size,
                                j->at + image * count * w->c, x);
 }
 
@@ -123,41 +118,35 @@ static bool gather_run(tarn_node *n)
     return true;
 }
 
-static bool scatter_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                        tarn_tensor **gx);
-static bool gather_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx);
+static bool scatter_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
+static bool gather_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
 
 TARN__OP(max_pool2d_op, "max_pool2d", max_pool_shape, max_pool_run, max_pool_vjp);
 TARN__OP(max_pool2d_grad_op, "max_pool2d_grad", image_shape, scatter_run, scatter_vjp);
 TARN__OP(max_pool2d_pick_op, "max_pool2d_pick", pooled_shape, gather_run, gather_vjp);
 
-static bool max_pool_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                         tarn_tensor **gx)
+static bool max_pool_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     if (need[0])
         gx[0] = tarn__apply(t, &max_pool2d_grad_op, TARN__IN(gy[0], n->out[1]), n->attr, sizeof(pool_attr));
     return true;
 }
 
-static bool scatter_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                        tarn_tensor **gx)
+static bool scatter_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     if (need[0])
         gx[0] = tarn__apply(t, &max_pool2d_pick_op, TARN__IN(gy[0], n->in[1]), n->attr, sizeof(pool_attr));
     return true;
 }
 
-static bool gather_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx)
+static bool gather_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     if (need[0])
         gx[0] = tarn__apply(t, &max_pool2d_grad_op, TARN__IN(gy[0], n->in[1]), n->attr, sizeof(pool_attr));
     return true;
 }
 
-/* ---- mean: linear, so that its gradient's gradient is itself
- * -------------------------------------------------- */
+/* ---- mean: linear, so that its gradient's gradient is itself ---- */
 
 static void avg_pool_tile(void *context, int64_t tile)
 {
@@ -199,16 +188,14 @@ static bool avg_pool_grad_run(tarn_node *n)
     return true;
 }
 
-static bool avg_pool_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                         tarn_tensor **gx);
+static bool avg_pool_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
 static bool avg_pool_grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
                               tarn_tensor **gx);
 
 TARN__OP(avg_pool2d_op, "avg_pool2d", pooled_shape, avg_pool_run, avg_pool_vjp);
 TARN__OP(avg_pool2d_grad_op, "avg_pool2d_grad", image_shape, avg_pool_grad_run, avg_pool_grad_vjp);
 
-static bool avg_pool_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                         tarn_tensor **gx)
+static bool avg_pool_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     if (need[0])
         gx[0] = tarn__apply(t, &avg_pool2d_grad_op, 1, gy, n->attr, sizeof(pool_attr));
@@ -223,27 +210,24 @@ static bool avg_pool_grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *con
     return true;
 }
 
-/* ---- the public functions
- * ------------------------------------------------------------------------------------- */
+/* ---- the public functions ---- */
 
-static bool geometry(const char *who, const tarn_tensor *x, int window, const tarn_pool2d_opts *opts,
-                     pool_attr *a)
+static bool geometry(const char *who, const tarn_tensor *x, int window, const tarn_pool2d_opts *opts, pool_attr *a)
 {
     tarn_pool2d_opts o = opts ? *opts : (tarn_pool2d_opts){0};
     if (!tarn__is_float(x->dtype) || x->ndim != 4)
         return tarn_fail("%s: x is %s%s, expected f32 or f64 [N,H,W,C]", who, tarn_dtype_name(x->dtype),
                          TARN__SHAPE_TEXT(x));
     if (window < 1 || o.stride < 0 || o.padding < 0 || o.padding > window / 2)
-        return tarn_fail(
-            "%s: window %d, stride %d, padding %d: expected window >= 1, stride >= 0, 0 <= padding <= "
-            "window/2",
-            who, window, o.stride, o.padding);
+        return tarn_fail("%s: window %d, stride %d, padding %d: expected window >= 1, stride >= 0, 0 <= padding <= "
+                         "window/2",
+                         who, window, o.stride, o.padding);
     int64_t h = x->shape[1], w = x->shape[2], stride = o.stride ? o.stride : window;
     if (h > INT32_MAX || w > INT32_MAX || (h > 0 && w > INT32_MAX / h))
         return tarn_fail("%s: x %s: an image has more than 2^31-1 positions", who, TARN__SHAPE_TEXT(x));
     if (h + 2 * o.padding < window || w + 2 * o.padding < window)
-        return tarn_fail("%s: a window of %d does not fit into x %s with padding %d", who, window,
-                         TARN__SHAPE_TEXT(x), o.padding);
+        return tarn_fail("%s: a window of %d does not fit into x %s with padding %d", who, window, TARN__SHAPE_TEXT(x),
+                         o.padding);
     *a = (pool_attr){.n = x->shape[0],
                      .window = {.h = h,
                                 .w = w,

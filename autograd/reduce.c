@@ -42,8 +42,7 @@ static bool reduce_run(tarn_node *n)
     void *scratch = tarn__scratch(n, tarn__reduce_scratch(x->ndim, x->shape, &attr->axes));
     if (!data || !scratch)
         return false;
-    tarn__reduce_run(attr->kind, x->dtype, x->ndim, x->shape, &attr->axes, data, y->data, attr->scale,
-                     scratch);
+    tarn__reduce_run(attr->kind, x->dtype, x->ndim, x->shape, &attr->axes, data, y->data, attr->scale, scratch);
     return true;
 }
 
@@ -52,15 +51,14 @@ static tarn_tensor *spread(tarn_tape *t, const tarn_node *n, tarn_tensor *r)
 {
     const reduce_attr *attr = n->attr;
     const tarn_tensor *x = n->in[0];
-    int64_t kept[TARN_MAX_DIMS];
+    int64_t kept[TARN_MAX_DIMS] = {0};
     for (int i = 0; i < x->ndim; i++)
         kept[i] = attr->axes.reduced[i] ? 1 : x->shape[i];
     return tarn_expand(t, tarn_reshape(t, r, x->ndim, kept), x->ndim, x->shape);
 }
 
 /* gx = scale * g */
-static bool sum_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                    tarn_tensor **gx)
+static bool sum_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const reduce_attr *attr = n->attr;
     if (need[0])
@@ -69,8 +67,7 @@ static bool sum_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, co
 }
 
 /* gx = g * [x == y] / the number of x that equal y */
-static bool extreme_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                        tarn_tensor **gx)
+static bool extreme_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const reduce_attr *attr = n->attr;
     tarn_tensor *x = n->in[0];
@@ -81,8 +78,7 @@ static bool extreme_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy
         if (attr->axes.reduced[i])
             axes[count++] = i;
     tarn_tensor *winners = tarn_cast(t, tarn_eq(t, x, spread(t, n, n->out[0])), x->dtype);
-    tarn_tensor *share =
-        count > 0 ? tarn_div(t, gy[0], tarn_sum(t, winners, count, axes, attr->keep)) : gy[0];
+    tarn_tensor *share = count > 0 ? tarn_div(t, gy[0], tarn_sum(t, winners, count, axes, attr->keep)) : gy[0];
     gx[0] = tarn_mul(t, spread(t, n, share), winners);
     return true;
 }
@@ -158,8 +154,7 @@ tarn_tensor *tarn_var(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, 
                            1 / (double)(set.count - correction));
 }
 
-/* ---- argmax
- * --------------------------------------------------------------------------------------------------- */
+/* ---- argmax ---- */
 
 static bool argmax_shape(tarn_node *n)
 {

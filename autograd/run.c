@@ -5,9 +5,9 @@ static bool inputs_unchanged(const tarn_node *n)
     for (int i = 0; i < n->n_in; i++) {
         const tarn_tensor *x = n->in[i], *leaf = x->node ? x->root : x;
         if (leaf && leaf->version != n->in_version[i])
-            return tarn__node_fail(
-                n, "input %d (%s %s) changed between recording and running: run it before the change", i,
-                leaf->name ? leaf->name : "a leaf", TARN__SHAPE_TEXT(leaf));
+            return tarn__node_fail(n,
+                                   "input %d (%s %s) changed between recording and running: run it before the change",
+                                   i, leaf->name ? leaf->name : "a leaf", TARN__SHAPE_TEXT(leaf));
     }
     return true;
 }
@@ -44,33 +44,44 @@ static bool node_run(tarn_node *n)
     return true;
 }
 
+/* Marks x's node, unless it has run or is marked; returns how many it has marked. */
+static size_t want(const tarn_tensor *x)
+{
+    tarn_node *node = x->node;
+    if (!node || node->done || node->wanted)
+        return 0;
+    node->wanted = true;
+    return 1;
+}
+
+/* Runs in the order of recording, whatever the order of wanting: what a node does besides (running
+ * statistics) happens in the order in which the program says it. */
 bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs)
 {
     if (tarn_error())
         return false;
-    size_t end = t->first_pending;
+    size_t end = 0, unseen = 0;
     for (size_t i = 0; i < n; i++) {
-        tarn_node *node = xs[i]->node;
-        if (!node || node->done)
-            continue;
-        node->wanted = true;
-        end = node->id + 1 > end ? node->id + 1 : end;
+        unseen += want(xs[i]);
+        if (xs[i]->node && xs[i]->node->wanted && xs[i]->node->id >= end)
+            end = xs[i]->node->id + 1;
     }
-    for (size_t id = end; id-- > t->first_pending;) {
-        const tarn_node *node = t->nodes[id];
-        for (int i = 0; node->wanted && i < node->n_in; i++)
-            if (node->in[i]->node && !node->in[i]->node->done)
-                node->in[i]->node->wanted = true;
+    size_t first = end;
+    while (unseen > 0) {
+        const tarn_node *node = t->nodes[--first];
+        if (!node->wanted)
+            continue;
+        unseen--;
+        for (int i = 0; i < node->n_in; i++)
+            unseen += want(node->in[i]);
     }
     bool ok = true;
-    for (size_t id = t->first_pending; id < end; id++) {
+    for (size_t id = first; id < end; id++) {
         tarn_node *node = t->nodes[id];
         if (node->wanted)
             ok = ok && node_run(node);
         node->wanted = false;
     }
-    while (t->first_pending < t->count && t->nodes[t->first_pending]->done)
-        t->first_pending++;
     return ok;
 }
 

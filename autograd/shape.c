@@ -20,8 +20,7 @@ static bool view_shape(tarn_node *n)
     return tarn__output_view(n, v->ndim, v->shape, v->stride, v->offset);
 }
 
-/* ---- contiguous
- * ----------------------------------------------------------------------------------------------- */
+/* ---- contiguous ---- */
 
 static bool contiguous_shape(tarn_node *n)
 {
@@ -34,8 +33,7 @@ static bool contiguous_run(tarn_node *n)
     return true;
 }
 
-static bool contiguous_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                           tarn_tensor **gx)
+static bool contiguous_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     (void)t, (void)n;
     if (need[0])
@@ -52,11 +50,9 @@ tarn_tensor *tarn_contiguous(tarn_tape *t, tarn_tensor *x)
     return tarn_is_contiguous(x) ? x : tarn__apply(t, &contiguous_op, 1, &x, NULL, 0);
 }
 
-/* ---- reshape: gx = g in x's shape
- * ----------------------------------------------------------------------------- */
+/* ---- reshape: gx = g in x's shape ---- */
 
-static bool reshape_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                        tarn_tensor **gx)
+static bool reshape_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     if (need[0])
         gx[0] = tarn_reshape(t, gy[0], n->in[0]->ndim, n->in[0]->shape);
@@ -71,8 +67,8 @@ static bool reshape_sizes(const tarn_tensor *x, int ndim, const int64_t *shape, 
     int unknown = -1;
     int64_t sizes[TARN_MAX_DIMS], numel;
     if (ndim < 0 || ndim > TARN_MAX_DIMS || (ndim > 0 && !shape))
-        return tarn_fail("tarn_reshape: %d dimensions%s, expected 0 to %d", ndim,
-                         shape ? "" : " and a NULL shape", TARN_MAX_DIMS);
+        return tarn_fail("tarn_reshape: %d dimensions%s, expected 0 to %d", ndim, shape ? "" : " and a NULL shape",
+                         TARN_MAX_DIMS);
     for (int i = 0; i < ndim; i++) {
         sizes[i] = shape[i] == -1 ? 1 : shape[i];
         if (shape[i] == -1 && unknown >= 0)
@@ -120,11 +116,9 @@ tarn_tensor *tarn_flatten(tarn_tape *t, tarn_tensor *x)
     return tarn_reshape(t, x, TARN_SHAPE(x->shape[0], rest));
 }
 
-/* ---- permute: gx = g in the inverse order
- * --------------------------------------------------------------------- */
+/* ---- permute: gx = g in the inverse order ---- */
 
-static bool permute_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                        tarn_tensor **gx)
+static bool permute_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const view_attr *v = n->attr;
     int inverse[TARN_MAX_DIMS] = {0};
@@ -176,8 +170,7 @@ tarn_tensor *tarn_transpose(tarn_tape *t, tarn_tensor *x, int axis_a, int axis_b
     return tarn_permute(t, x, order);
 }
 
-/* ---- slice: gx = g put back, zeros elsewhere
- * ------------------------------------------------------------------ */
+/* ---- slice: gx = g put back, zeros elsewhere ---- */
 
 typedef struct place_attr {
     int axis;
@@ -208,8 +201,7 @@ static bool place_run(tarn_node *n)
     return true;
 }
 
-static bool place_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                      tarn_tensor **gx)
+static bool place_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const place_attr *attr = n->attr;
     int64_t count = n->in[0]->shape[attr->axis];
@@ -221,8 +213,7 @@ static bool place_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, 
 
 TARN__OP(place_op, "place", place_shape, place_run, place_vjp);
 
-static bool slice_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                      tarn_tensor **gx)
+static bool slice_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const view_attr *v = n->attr;
     place_attr attr = {v->axis, n->in[0]->shape[v->axis], v->start, v->step};
@@ -237,11 +228,10 @@ tarn_tensor *tarn_slice(tarn_tape *t, tarn_tensor *x, int axis, int64_t start, i
 {
     if (!tarn__inputs_usable("slice", t, 1, &x) || (axis = tarn__axis("tarn_slice", axis, x->ndim)) < 0)
         return NULL;
-    int64_t size = x->shape[axis], from = start < 0 ? start + size : start,
-            to = stop < 0 ? stop + size : stop;
+    int64_t size = x->shape[axis], from = start < 0 ? start + size : start, to = stop < 0 ? stop + size : stop;
     if (from < 0 || from > size || to < 0 || to > size || step < 1) {
-        tarn_fail("tarn_slice: %" PRId64 ":%" PRId64 ":%" PRId64 " of axis %d of %s is out of range", start,
-                  stop, step, axis, TARN__SHAPE_TEXT(x));
+        tarn_fail("tarn_slice: %" PRId64 ":%" PRId64 ":%" PRId64 " of axis %d of %s is out of range", start, stop, step,
+                  axis, TARN__SHAPE_TEXT(x));
         return NULL;
     }
     view_attr v = {.ndim = x->ndim, .axis = axis, .start = from, .step = step};
@@ -254,11 +244,9 @@ tarn_tensor *tarn_slice(tarn_tape *t, tarn_tensor *x, int axis, int64_t start, i
     return tarn__apply(t, &slice_op, 1, &x, &v, sizeof v);
 }
 
-/* ---- expand: gx = g summed over the repeated axes
- * ------------------------------------------------------------- */
+/* ---- expand: gx = g summed over the repeated axes ---- */
 
-static bool expand_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx)
+static bool expand_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     if (need[0])
         gx[0] = tarn__sum_to(t, gy[0], n->in[0]);
@@ -270,8 +258,7 @@ TARN__OP(expand_op, "expand", view_shape, NULL, expand_vjp);
 tarn_tensor *tarn_expand(tarn_tape *t, tarn_tensor *x, int ndim, const int64_t *shape)
 {
     int64_t numel, joint[TARN_MAX_DIMS];
-    if (!tarn__inputs_usable("expand", t, 1, &x) ||
-        !tarn__check_shape("tarn_expand", x->dtype, ndim, shape, &numel))
+    if (!tarn__inputs_usable("expand", t, 1, &x) || !tarn__check_shape("tarn_expand", x->dtype, ndim, shape, &numel))
         return NULL;
     int joint_ndim = tarn__broadcast(x->ndim, x->shape, ndim, shape, joint);
     if (joint_ndim != ndim || (ndim > 0 && memcmp(joint, shape, (size_t)ndim * sizeof *shape) != 0)) {
@@ -286,8 +273,7 @@ tarn_tensor *tarn_expand(tarn_tape *t, tarn_tensor *x, int ndim, const int64_t *
     return tarn__apply(t, &expand_op, 1, &x, &v, sizeof v);
 }
 
-/* ---- concat: gx_i = its slice of g
- * ---------------------------------------------------------------------------- */
+/* ---- concat: gx_i = its slice of g ---- */
 
 enum { MAX_CONCAT = 4096 };
 
@@ -304,8 +290,8 @@ static bool concat_shape(tarn_node *n)
             same = k == axis || x->shape[k] == first->shape[k];
         if (!same || x->shape[axis] > PTRDIFF_MAX - total)
             return tarn__node_fail(n, "input %d is %s%s, input 0 %s%s: only axis %d may differ", i,
-                                   tarn_dtype_name(x->dtype), TARN__SHAPE_TEXT(x),
-                                   tarn_dtype_name(first->dtype), TARN__SHAPE_TEXT(first), axis);
+                                   tarn_dtype_name(x->dtype), TARN__SHAPE_TEXT(x), tarn_dtype_name(first->dtype),
+                                   TARN__SHAPE_TEXT(first), axis);
         total += x->shape[axis];
     }
     shape[axis] = total;
@@ -328,8 +314,7 @@ static bool concat_run(tarn_node *n)
     return true;
 }
 
-static bool concat_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx)
+static bool concat_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     int axis = *(const int *)n->attr;
     int64_t from = 0;
@@ -357,8 +342,7 @@ tarn_tensor *tarn_concat(tarn_tape *t, int n, tarn_tensor *const *xs, int axis)
     return tarn__apply(t, &concat_op, n, xs, &axis, sizeof axis);
 }
 
-/* ---- pad: gx = g without the border
- * --------------------------------------------------------------------------- */
+/* ---- pad: gx = g without the border ---- */
 
 typedef struct pad_attr {
     int64_t before[TARN_MAX_DIMS], after[TARN_MAX_DIMS];
@@ -372,8 +356,8 @@ static bool pad_shape(tarn_node *n)
     int64_t shape[TARN_MAX_DIMS];
     for (int i = 0; i < x->ndim; i++) {
         if (attr->before[i] < 0 || attr->after[i] < 0)
-            return tarn__node_fail(n, "axis %d is padded by %" PRId64 " and %" PRId64 ", expected 0 or more",
-                                   i, attr->before[i], attr->after[i]);
+            return tarn__node_fail(n, "axis %d is padded by %" PRId64 " and %" PRId64 ", expected 0 or more", i,
+                                   attr->before[i], attr->after[i]);
         if (attr->before[i] > INT64_MAX / 4 || attr->after[i] > INT64_MAX / 4)
             return tarn__node_fail(n, "axis %d is padded beyond any size", i);
         shape[i] = attr->before[i] + x->shape[i] + attr->after[i];
@@ -399,8 +383,7 @@ static bool pad_run(tarn_node *n)
     return true;
 }
 
-static bool pad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                    tarn_tensor **gx)
+static bool pad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const pad_attr *attr = n->attr;
     tarn_tensor *g = gy[0];

@@ -53,8 +53,7 @@ static void rows_tile(void *context, int64_t tile)
 static bool rows_run(tarn_node *n, void (*row)(size_t n, const void *x, void *y))
 {
     const tarn_tensor *x = n->in[0];
-    rows r = {
-        .loops = tarn__loops_of(x->dtype), .row = row, .x = tarn__packed_input(n, 0), .y = n->out[0]->data};
+    rows r = {.loops = tarn__loops_of(x->dtype), .row = row, .x = tarn__packed_input(n, 0), .y = n->out[0]->data};
     if (!r.x)
         return false;
     r.length = tarn_dim(x, -1);
@@ -71,8 +70,7 @@ static bool softmax_run(tarn_node *n)
     return rows_run(n, tarn__loops_of(n->in[0]->dtype)->softmax);
 }
 
-static bool softmax_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                        tarn_tensor **gx)
+static bool softmax_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     tarn_tensor *g = gy[0], *y = n->out[0];
     if (need[0])
@@ -101,8 +99,7 @@ static bool logsumexp_run(tarn_node *n)
     return rows_run(n, NULL);
 }
 
-static bool logsumexp_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                          tarn_tensor **gx)
+static bool logsumexp_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     int64_t shape[TARN_MAX_DIMS];
     int ndim = n->in[0]->ndim;

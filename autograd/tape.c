@@ -4,8 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-extern const tarn_op *const __start_tarn_ops[],
-    *const __stop_tarn_ops[]; /* the linker's, around TARN__OP's section */
+extern const tarn_op *const __start_tarn_ops[], *const __stop_tarn_ops[]; /* the linker's, around TARN__OP's section */
 
 const tarn_op *const *tarn__all_ops(size_t *count)
 {
@@ -13,8 +12,7 @@ const tarn_op *const *tarn__all_ops(size_t *count)
     return __start_tarn_ops;
 }
 
-/* ---- the tape
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the tape ---- */
 
 tarn_tape *tarn_tape_new(void)
 {
@@ -42,7 +40,7 @@ void tarn_tape_reset(tarn_tape *t)
 {
     if (!t)
         return;
-    t->count = t->first_pending = 0;
+    t->count = 0;
     tarn__arena_reset(&t->arena);
 }
 
@@ -94,8 +92,7 @@ size_t tarn_tape_peak_bytes(const tarn_tape *t)
     return t ? t->arena.peak : 0;
 }
 
-/* ---- tensors on the tape
- * -------------------------------------------------------------------------------------- */
+/* ---- tensors on the tape ---- */
 
 static bool compute(tarn_tensor *x)
 {
@@ -128,16 +125,14 @@ tarn_tensor *tarn__tape_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, in
         return NULL;
     tarn_tensor *x = record_new(t, dtype, ndim, shape);
     if (!x || !(x->data = tarn__arena_allocate(&t->arena, tarn__bytes(x)))) {
-        tarn_fail("%s: no memory for %s%s", who, tarn_dtype_name(dtype),
-                  tarn__shape_text_of(ndim, shape).text);
+        tarn_fail("%s: no memory for %s%s", who, tarn_dtype_name(dtype), tarn__shape_text_of(ndim, shape).text);
         return NULL;
     }
     x->ready = true;
     return x;
 }
 
-/* ---- recording
- * ------------------------------------------------------------------------------------------------ */
+/* ---- recording ---- */
 
 bool tarn__node_fail(const tarn_node *n, const char *format, ...)
 {
@@ -187,8 +182,7 @@ bool tarn__same_float(const tarn_node *n)
 {
     for (int i = 0; i < n->n_in; i++) {
         if (!tarn__is_float(n->in[i]->dtype))
-            return tarn__node_fail(n, "input %d is %s, expected f32 or f64", i,
-                                   tarn_dtype_name(n->in[i]->dtype));
+            return tarn__node_fail(n, "input %d is %s, expected f32 or f64", i, tarn_dtype_name(n->in[i]->dtype));
         if (n->in[i]->dtype != n->in[0]->dtype)
             return tarn__node_fail(n, "input 0 is %s and input %d is %s: cast one of them",
                                    tarn_dtype_name(n->in[0]->dtype), i, tarn_dtype_name(n->in[i]->dtype));
@@ -235,12 +229,12 @@ static const tarn_tensor *leaf_behind(const tarn_tensor *x)
     return x->node ? x->root : x;
 }
 
-static tarn_node *node_new(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor *const *in,
-                           const void *attr, size_t attr_size)
+static tarn_node *node_new(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor *const *in, const void *attr,
+                           size_t attr_size)
 {
     size_t count = (size_t)n_in;
-    tarn_node *n = tarn__arena_allocate_small(
-        &t->arena, sizeof *n + count * (sizeof n->in[0] + sizeof n->in_version[0]));
+    tarn_node *n =
+        tarn__arena_allocate_small(&t->arena, sizeof *n + count * (sizeof n->in[0] + sizeof n->in_version[0]));
     if (!n)
         return NULL;
     n->op = op;

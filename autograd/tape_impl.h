@@ -8,7 +8,6 @@ struct tarn_tape {
     tarn__arena arena;
     tarn_node **nodes; /* in the order of recording, which is an order of dependence */
     size_t count, capacity;
-    size_t first_pending; /* every node before this one has run */
     bool training, grad, eager;
 };
 

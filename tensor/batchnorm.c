@@ -13,7 +13,7 @@ typedef struct job {
     int64_t tile_rows, tiles;
     const char *x, *g;
     char *y;
-    double *first, *second; /* [tiles, columns]: mean and m2, or the sums of g and of g*(x-mean) */
+    double *first, *second;                   /* [tiles, columns]: mean and m2, or the sums of g and of g*(x-mean) */
     const char *mean, *scale, *shift, *slope; /* [columns], of the dtype */
 } job;
 
@@ -65,8 +65,7 @@ static size_t offset_of(const job *j, int64_t tile)
     return (size_t)(tile * j->tile_rows * j->b->columns) * j->size;
 }
 
-/* ---- moments
- * -------------------------------------------------------------------------------------------------- */
+/* ---- moments ---- */
 
 static void moments_tile(void *context, int64_t tile)
 {
@@ -76,8 +75,7 @@ static void moments_tile(void *context, int64_t tile)
                       j->second + at);
 }
 
-void tarn__batchnorm_moments(const tarn__batchnorm *b, const void *x, double *mean, double *var,
-                             void *scratch)
+void tarn__batchnorm_moments(const tarn__batchnorm *b, const void *x, double *mean, double *var, void *scratch)
 {
     job j = job_of(b, scratch);
     j.x = x;
@@ -95,15 +93,13 @@ void tarn__batchnorm_moments(const tarn__batchnorm *b, const void *x, double *me
     }
 }
 
-/* ---- y
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- y ---- */
 
 static void apply_tile(void *context, int64_t tile)
 {
     const job *j = context;
     size_t at = offset_of(j, tile);
-    j->loops->normalize(rows_of(j, tile), (size_t)j->b->columns, j->x + at, j->mean, j->scale, j->shift,
-                        j->y + at);
+    j->loops->normalize(rows_of(j, tile), (size_t)j->b->columns, j->x + at, j->mean, j->scale, j->shift, j->y + at);
 }
 
 /* The mean rounded to the dtype; what rounding took off goes into the terms that are added later: a mean of
@@ -128,8 +124,7 @@ void tarn__batchnorm_apply(const tarn__batchnorm *b, const void *x, const double
     tarn__parallel_for(j.tiles, apply_tile, &j);
 }
 
-/* ---- gradients
- * ------------------------------------------------------------------------------------------------ */
+/* ---- gradients ---- */
 
 static void sums_tile(void *context, int64_t tile)
 {
@@ -138,25 +133,22 @@ static void sums_tile(void *context, int64_t tile)
     double *sum_g = j->first + tile * j->b->columns, *sum_gx = j->second + tile * j->b->columns;
     for (int64_t c = 0; c < j->b->columns; c++)
         sum_g[c] = sum_gx[c] = 0;
-    j->loops->normalize_sums(rows_of(j, tile), (size_t)j->b->columns, j->g + at, j->x + at, j->mean, sum_g,
-                             sum_gx);
+    j->loops->normalize_sums(rows_of(j, tile), (size_t)j->b->columns, j->g + at, j->x + at, j->mean, sum_g, sum_gx);
 }
 
 static void grad_tile(void *context, int64_t tile)
 {
     const job *j = context;
     size_t at = offset_of(j, tile);
-    j->loops->normalize_grad(rows_of(j, tile), (size_t)j->b->columns, j->g + at, j->x + at, j->mean, j->scale,
-                             j->shift, j->slope, j->y + at);
+    j->loops->normalize_grad(rows_of(j, tile), (size_t)j->b->columns, j->g + at, j->x + at, j->mean, j->scale, j->shift,
+                             j->slope, j->y + at);
 }
 
-void tarn__batchnorm_grad(const tarn__batchnorm *b, const void *g, const void *x, const void *gamma,
-                          const double *mean, const double *var, void *gx, void *ggamma, void *gbeta,
-                          void *scratch)
+void tarn__batchnorm_grad(const tarn__batchnorm *b, const void *g, const void *x, const void *gamma, const double *mean,
+                          const double *var, void *gx, void *ggamma, void *gbeta, void *scratch)
 {
     job j = job_of(b, scratch);
-    void *rounded = vector_at(&j, 0), *scale = vector_at(&j, 1), *mean_g = vector_at(&j, 2),
-         *slope = vector_at(&j, 3);
+    void *rounded = vector_at(&j, 0), *scale = vector_at(&j, 1), *mean_g = vector_at(&j, 2), *slope = vector_at(&j, 3);
     double *rest = vector_at(&j, 4), rows = (double)b->rows;
     for (int64_t c = 0; c < b->columns; c++)
         rest[c] = mean_rest(&j, rounded, c, mean[c]);

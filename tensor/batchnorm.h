@@ -14,8 +14,7 @@ typedef struct tarn__batchnorm {
 size_t tarn__batchnorm_scratch(const tarn__batchnorm *b);
 
 /* mean[c] and var[c] = m2/rows of each column of x. */
-void tarn__batchnorm_moments(const tarn__batchnorm *b, const void *x, double *mean, double *var,
-                             void *scratch);
+void tarn__batchnorm_moments(const tarn__batchnorm *b, const void *x, double *mean, double *var, void *scratch);
 
 /* y = (x - mean) / sqrt(var + eps) * gamma + beta */
 void tarn__batchnorm_apply(const tarn__batchnorm *b, const void *x, const double *mean, const double *var,
@@ -24,8 +23,7 @@ void tarn__batchnorm_apply(const tarn__batchnorm *b, const void *x, const double
 /* With xhat = (x - mean) / sqrt(var + eps):
  *   gbeta = sum of g,   ggamma = sum of g * xhat,
  *   gx = gamma / sqrt(var + eps) * (g - gbeta/rows - xhat * ggamma/rows) */
-void tarn__batchnorm_grad(const tarn__batchnorm *b, const void *g, const void *x, const void *gamma,
-                          const double *mean, const double *var, void *gx, void *ggamma, void *gbeta,
-                          void *scratch);
+void tarn__batchnorm_grad(const tarn__batchnorm *b, const void *g, const void *x, const void *gamma, const double *mean,
+                          const double *var, void *gx, void *ggamma, void *gbeta, void *scratch);
 
 #endif

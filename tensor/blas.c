@@ -29,11 +29,9 @@ static void multiply(const tarn__gemm *g)
     blasint m = (blasint)g->m, n = (blasint)g->n, k = (blasint)g->k;
     blasint lda = (blasint)g->lda, ldb = (blasint)g->ldb, ldc = (blasint)g->ldc;
     if (g->dtype == TARN_F32)
-        cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, g->a, lda, g->b, ldb, g->accumulate ? 1 : 0, g->c,
-                    ldc);
+        cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, g->a, lda, g->b, ldb, g->accumulate ? 1 : 0, g->c, ldc);
     else
-        cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, g->a, lda, g->b, ldb, g->accumulate ? 1 : 0, g->c,
-                    ldc);
+        cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, g->a, lda, g->b, ldb, g->accumulate ? 1 : 0, g->c, ldc);
 }
 
 void tarn__gemm_serial(const tarn__gemm *g)
@@ -86,7 +84,6 @@ static void batch_tile(void *context, int64_t tile)
 void tarn__gemm_batch(const tarn__gemm *g, int64_t count, const int64_t *a_offset, const int64_t *b_offset,
                       const int64_t *c_offset)
 {
-    batch job = {
-        g, a_offset, b_offset, c_offset, tarn__tiles(g->m, TILE_ROWS), tarn__tiles(g->n, TILE_COLUMNS)};
+    batch job = {g, a_offset, b_offset, c_offset, tarn__tiles(g->m, TILE_ROWS), tarn__tiles(g->n, TILE_COLUMNS)};
     tarn__parallel_for(count * job.row_tiles * job.column_tiles, batch_tile, &job);
 }

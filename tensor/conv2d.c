@@ -25,8 +25,7 @@ typedef struct job {
 static job job_of(const tarn__conv2d *v)
 {
     job j = {.v = v, .loops = tarn__loops_of(v->dtype), .size = tarn_dtype_size(v->dtype)};
-    j.window = (tarn__window){v->h, v->w, v->c / v->groups, v->p,       v->q,
-                              v->r, v->s, v->stride,        v->padding, v->dilation};
+    j.window = (tarn__window){v->h, v->w, v->c / v->groups, v->p, v->q, v->r, v->s, v->stride, v->padding, v->dilation};
     j.patch = v->r * v->s * v->c / v->groups;
     j.positions = j.patch > 0 ? PATCH_ELEMENTS / j.patch : MIN_POSITIONS;
     if (j.positions < MIN_POSITIONS)
@@ -89,8 +88,7 @@ static void forward_tile(void *context, int64_t tile)
     int64_t total = v->n * v->p * v->q, first = tile * j->positions;
     int64_t count = total - first < j->positions ? total - first : j->positions;
     for (int64_t group = 0; group < v->groups; group++) {
-        tarn__gemm g = {
-            .dtype = v->dtype, .m = count, .n = v->k / v->groups, .k = j->patch, .ldb = v->k, .ldc = v->k};
+        tarn__gemm g = {.dtype = v->dtype, .m = count, .n = v->k / v->groups, .k = j->patch, .ldb = v->k, .ldc = v->k};
         g.a = patches(j, group, first, count, &g.lda);
         g.b = j->w + group_offset(j, group);
         g.c = j->out + (size_t)(first * v->k) * j->size + group_offset(j, group);
@@ -119,8 +117,7 @@ static void input_grad_tile(void *context, int64_t tile)
         for (int64_t group = 0; group < v->groups; group++)
             for (int64_t first = 0; first < image; first += j->positions) {
                 int64_t count = image - first < j->positions ? image - first : j->positions;
-                const char *g =
-                    j->g + (size_t)((i * image + first) * v->k) * j->size + group_offset(j, group);
+                const char *g = j->g + (size_t)((i * image + first) * v->k) * j->size + group_offset(j, group);
                 tarn__gemm_serial(&(tarn__gemm){.dtype = v->dtype,
                                                 .transpose_b = true,
                                                 .m = count,
@@ -132,8 +129,7 @@ static void input_grad_tile(void *context, int64_t tile)
                                                 .ldb = v->k,
                                                 .c = columns,
                                                 .ldc = j->patch});
-                j->loops->col2im(&j->window, v->c, gx + (size_t)(group * j->window.c) * j->size, first, count,
-                                 columns);
+                j->loops->col2im(&j->window, v->c, gx + (size_t)(group * j->window.c) * j->size, first, count, columns);
             }
     }
 }
@@ -187,8 +183,8 @@ static void piece_sum_tile(void *context, int64_t tile)
     char *total = s->total + (size_t)first * j->size;
     memcpy(total, j->out + (size_t)first * j->size, (size_t)n * j->size);
     for (int64_t piece = 1; piece < j->pieces; piece++)
-        j->loops->binary[TARN__BINARY_add](
-            (size_t)n, total, j->out + (size_t)(piece * s->count + first) * j->size, total, 0, 0);
+        j->loops->binary[TARN__BINARY_add]((size_t)n, total, j->out + (size_t)(piece * s->count + first) * j->size,
+                                           total, 0, 0);
 }
 
 void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch)

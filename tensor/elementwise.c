@@ -83,8 +83,7 @@ static void gather(size_t size, size_t n, const char *from, int64_t stride, void
     }
 }
 
-/* n neighbours of y, from element `at` of its row. Inputs that do not lie along memory pass through a buffer.
- */
+/* n neighbours of y, from element `at` of its row. Inputs that do not lie along memory pass through a buffer. */
 static void run_piece(const job *j, const char *const *row_in, char *row_out, int64_t at, int64_t n)
 {
     _Alignas(64) char buffer[MAX_INPUTS][CHUNK * sizeof(double)];
@@ -190,8 +189,7 @@ void tarn__unary_run(tarn__unary f, tarn_tensor *y, const tarn_tensor *x, double
     run(&j, y, 1, &x);
 }
 
-void tarn__binary_run(tarn__binary f, tarn_tensor *y, const tarn_tensor *a, const tarn_tensor *b, double p,
-                      double q)
+void tarn__binary_run(tarn__binary f, tarn_tensor *y, const tarn_tensor *a, const tarn_tensor *b, double p, double q)
 {
     job j = {.block = binary_block, .binary = tarn__loops_of(y->dtype)->binary[f], .p = p, .q = q};
     run(&j, y, 2, (const tarn_tensor *const[]){a, b});

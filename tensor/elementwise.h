@@ -47,11 +47,9 @@ typedef enum tarn__comparison {
 /* y = f(x), y = f(a, b), y = condition ? a : b: all ready, y row-major of the broadcast shape, dtypes as the
  * loops of tensor/kernels/kernels.h expect them. */
 void tarn__unary_run(tarn__unary f, tarn_tensor *y, const tarn_tensor *x, double p, double q);
-void tarn__binary_run(tarn__binary f, tarn_tensor *y, const tarn_tensor *a, const tarn_tensor *b, double p,
-                      double q);
+void tarn__binary_run(tarn__binary f, tarn_tensor *y, const tarn_tensor *a, const tarn_tensor *b, double p, double q);
 void tarn__compare_run(tarn__comparison f, tarn_tensor *y, const tarn_tensor *a, const tarn_tensor *b);
-void tarn__where_run(tarn_tensor *y, const tarn_tensor *condition, const tarn_tensor *a,
-                     const tarn_tensor *b);
+void tarn__where_run(tarn_tensor *y, const tarn_tensor *condition, const tarn_tensor *a, const tarn_tensor *b);
 
 /* sum += x, equal shapes and dtype; sum row-major. */
 void tarn__add_into(tarn_tensor *sum, const tarn_tensor *x);

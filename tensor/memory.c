@@ -41,8 +41,7 @@ void *tarn__allocate(size_t bytes)
     char *raw = current.allocate(total, current.context);
     if (!raw)
         return NULL;
-    uintptr_t start =
-        ((uintptr_t)raw + sizeof(block_header) + TARN__ALIGN - 1) & ~(uintptr_t)(TARN__ALIGN - 1);
+    uintptr_t start = ((uintptr_t)raw + sizeof(block_header) + TARN__ALIGN - 1) & ~(uintptr_t)(TARN__ALIGN - 1);
     char *block = raw + (start - (uintptr_t)raw);
     memcpy(block - sizeof(block_header), &(block_header){raw, total}, sizeof(block_header));
     return block;

@@ -92,12 +92,12 @@ static bool tensor_init(tarn_tensor *x, tarn_dtype dtype, int ndim, const int64_
     return x->data != NULL;
 }
 
-static tarn_tensor *store_add(const char *who, tarn_params *params, const char *name, int ndim,
-                              const int64_t *shape, bool trained)
+static tarn_tensor *store_add(const char *who, tarn_params *params, const char *name, int ndim, const int64_t *shape,
+                              bool trained)
 {
     int64_t numel;
-    if (!tarn__usable(who, params, "params") || !tarn__usable(who, name, "name") ||
-        !name_is_valid(who, params, name) || !tarn__check_shape(who, params->dtype, ndim, shape, &numel))
+    if (!tarn__usable(who, params, "params") || !tarn__usable(who, name, "name") || !name_is_valid(who, params, name) ||
+        !tarn__check_shape(who, params->dtype, ndim, shape, &numel))
         return NULL;
     entry *e = tarn__allocate_zeroed(sizeof *e);
     if (!e || !make_room(params) || !tensor_init(&e->tensor, params->dtype, ndim, shape) ||
@@ -183,8 +183,7 @@ int64_t tarn_params_numel(const tarn_params *params)
     return total;
 }
 
-/* ---- the norm of the gradients: fixed tiles, their sums added in order
- * ---------------------------------------- */
+/* ---- the norm of the gradients: fixed tiles, their sums added in order ---- */
 
 enum { NORM_TILE = 16384, NORM_ROUND = 256, NORM_LANES = 8 };
 
@@ -196,19 +195,19 @@ typedef struct norm_round {
 
 /* The lanes make the sum's dependency chains short, and let the compiler use vectors. Each square is taken in
  * double, where no float's overflows. */
-#define NORM_SUM(type)                                                                                       \
-    static double squares_of_##type(const type *x, int64_t n)                                                \
-    {                                                                                                        \
-        double lane[NORM_LANES] = {0}, total = 0;                                                            \
-        int64_t i = 0;                                                                                       \
-        for (; i + NORM_LANES <= n; i += NORM_LANES)                                                         \
-            for (int l = 0; l < NORM_LANES; l++)                                                             \
-                lane[l] += (double)x[i + l] * (double)x[i + l];                                              \
-        for (; i < n; i++)                                                                                   \
-            total += (double)x[i] * (double)x[i];                                                            \
-        for (int l = 0; l < NORM_LANES; l++)                                                                 \
-            total += lane[l];                                                                                \
-        return total;                                                                                        \
+#define NORM_SUM(type)                                                                                                 \
+    static double squares_of_##type(const type *x, int64_t n)                                                          \
+    {                                                                                                                  \
+        double lane[NORM_LANES] = {0}, total = 0;                                                                      \
+        int64_t i = 0;                                                                                                 \
+        for (; i + NORM_LANES <= n; i += NORM_LANES)                                                                   \
+            for (int l = 0; l < NORM_LANES; l++)                                                                       \
+                lane[l] += (double)x[i + l] * (double)x[i + l];                                                        \
+        for (; i < n; i++)                                                                                             \
+            total += (double)x[i] * (double)x[i];                                                                      \
+        for (int l = 0; l < NORM_LANES; l++)                                                                           \
+            total += lane[l];                                                                                          \
+        return total;                                                                                                  \
     }
 NORM_SUM(float)
 NORM_SUM(double)

@@ -26,8 +26,7 @@ TARN_API void tarn_params_free(tarn_params *params);
 TARN_API tarn_tensor *tarn_params_add(tarn_params *params, const char *name, int ndim, const int64_t *shape);
 
 /* A new buffer of zeros of the store's dtype, without a gradient. */
-TARN_API tarn_tensor *tarn_params_add_buffer(tarn_params *params, const char *name, int ndim,
-                                             const int64_t *shape);
+TARN_API tarn_tensor *tarn_params_add_buffer(tarn_params *params, const char *name, int ndim, const int64_t *shape);
 
 TARN_API tarn_dtype tarn_params_dtype(const tarn_params *params);
 
@@ -43,8 +42,7 @@ TARN_API tarn_tensor *tarn_params_find(const tarn_params *params, const char *na
 /* The name under which x was added; NULL for a tensor that belongs to no store. */
 TARN_API const char *tarn_param_name(const tarn_tensor *x);
 
-/* The gradient of a parameter: its shape and dtype, belongs to the store. NULL for anything but a parameter.
- */
+/* The gradient of a parameter: its shape and dtype, belongs to the store. NULL for anything but a parameter. */
 TARN_API tarn_tensor *tarn_param_grad(const tarn_tensor *x);
 
 /* Whether x's gradient has been filled since it was last cleared. */

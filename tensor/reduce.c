@@ -71,8 +71,7 @@ static void short_rows_tile(void *context, int64_t tile)
     int64_t last = first + per_tile < s->outer ? first + per_tile : s->outer;
     const tarn__loops *loops = tarn__loops_of(s->dtype);
     for (int64_t i = first; i < last; i++) {
-        double total =
-            s->scale * loops->row[s->kind]((size_t)s->length, s->x + (size_t)(i * s->length) * size);
+        double total = s->scale * loops->row[s->kind]((size_t)s->length, s->x + (size_t)(i * s->length) * size);
         if (s->dtype == TARN_F64)
             ((double *)(void *)s->y)[i] = total;
         else
@@ -146,8 +145,8 @@ size_t tarn__reduce_scratch(int ndim, const int64_t *shape, const tarn__axes *ax
     return bytes;
 }
 
-void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const int64_t *shape,
-                      const tarn__axes *axes, const void *x, void *y, double scale, void *scratch)
+void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const int64_t *shape, const tarn__axes *axes,
+                      const void *x, void *y, double scale, void *scratch)
 {
     int64_t left[TARN_MAX_DIMS];
     bool reduced[TARN_MAX_DIMS];

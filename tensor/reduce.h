@@ -15,7 +15,7 @@ size_t tarn__reduce_scratch(int ndim, const int64_t *shape, const tarn__axes *ax
 
 /* y = scale * the reduction of x (row-major, of the given shape) over the axes; y row-major, its elements in
  * the order of the axes that are left. Partial results are cut and combined by shape alone, in double. */
-void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const int64_t *shape,
-                      const tarn__axes *axes, const void *x, void *y, double scale, void *scratch);
+void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const int64_t *shape, const tarn__axes *axes,
+                      const void *x, void *y, double scale, void *scratch);
 
 #endif

@@ -56,8 +56,7 @@ static inline double unit_f64(uint32_t low, uint32_t high)
     return (double)(((uint64_t)high << 32 | low) >> 11) * 0x1p-53;
 }
 
-/* ---- one at a time
- * -------------------------------------------------------------------------------------------- */
+/* ---- one at a time ---- */
 
 static bool next_block(const char *who, tarn_rng *rng, uint32_t words[4])
 {
@@ -96,8 +95,7 @@ uint64_t tarn_rng_below(tarn_rng *rng, uint64_t bound)
         tarn_fail("tarn_rng_below: bound is 0, expected 1 or more");
         return 0;
     }
-    uint64_t rest =
-        (UINT64_MAX % bound + 1) % bound; /* 2^64 mod bound: values above the last whole multiple repeat */
+    uint64_t rest = (UINT64_MAX % bound + 1) % bound; /* 2^64 mod bound: values above the last whole multiple repeat */
     uint32_t w[4];
     while (next_block("tarn_rng_below", rng, w)) {
         uint64_t value = (uint64_t)w[1] << 32 | w[0];
@@ -107,8 +105,7 @@ uint64_t tarn_rng_below(tarn_rng *rng, uint64_t bound)
     return 0;
 }
 
-/* ---- many at a time
- * ------------------------------------------------------------------------------------------- */
+/* ---- many at a time ---- */
 
 typedef struct fill {
     tarn_rng rng;
@@ -123,8 +120,7 @@ static void fill_tile(void *context, int64_t tile)
 {
     const fill *f = context;
     size_t blocks = (f->n + f->per_block - 1) / f->per_block;
-    size_t first = (size_t)tile * TILE_BLOCKS,
-           last = first + TILE_BLOCKS < blocks ? first + TILE_BLOCKS : blocks;
+    size_t first = (size_t)tile * TILE_BLOCKS, last = first + TILE_BLOCKS < blocks ? first + TILE_BLOCKS : blocks;
     for (size_t i = first; i < last; i++) {
         uint32_t w[4];
         tarn_philox(f->rng.key, f->rng.counter + i, w);
@@ -191,16 +187,14 @@ static void bernoulli(const fill *f, const uint32_t w[4], size_t count, size_t a
 
 bool tarn_rng_fill_uniform_f32(tarn_rng *rng, size_t n, float *out, double low, double high)
 {
-    return fill_run(
-        __func__, rng,
-        (fill){.n = n, .per_block = 4, .out = out, .a = low, .b = high - low, .block = uniform_f32});
+    return fill_run(__func__, rng,
+                    (fill){.n = n, .per_block = 4, .out = out, .a = low, .b = high - low, .block = uniform_f32});
 }
 
 bool tarn_rng_fill_uniform_f64(tarn_rng *rng, size_t n, double *out, double low, double high)
 {
-    return fill_run(
-        __func__, rng,
-        (fill){.n = n, .per_block = 2, .out = out, .a = low, .b = high - low, .block = uniform_f64});
+    return fill_run(__func__, rng,
+                    (fill){.n = n, .per_block = 2, .out = out, .a = low, .b = high - low, .block = uniform_f64});
 }
 
 bool tarn_rng_fill_normal_f32(tarn_rng *rng, size_t n, float *out, double mean, double std)
@@ -239,21 +233,18 @@ bool tarn_rng_permutation(tarn_rng *rng, size_t n, int64_t *out)
     return true;
 }
 
-/* ---- dropout: kept with probability 1-a, times b
- * --------------------------------------------------------------- */
+/* ---- dropout: kept with probability 1-a, times b ---- */
 
 static void drop_f32(const fill *f, const uint32_t w[4], size_t count, size_t at)
 {
     for (size_t i = 0; i < count; i++)
-        ((float *)f->out)[at + i] =
-            (double)w[i] * 0x1p-32 < f->a ? 0 : ((const float *)f->in)[at + i] * (float)f->b;
+        ((float *)f->out)[at + i] = (double)w[i] * 0x1p-32 < f->a ? 0 : ((const float *)f->in)[at + i] * (float)f->b;
 }
 
 static void drop_f64(const fill *f, const uint32_t w[4], size_t count, size_t at)
 {
     for (size_t i = 0; i < count; i++)
-        ((double *)f->out)[at + i] =
-            (double)w[i] * 0x1p-32 < f->a ? 0 : ((const double *)f->in)[at + i] * f->b;
+        ((double *)f->out)[at + i] = (double)w[i] * 0x1p-32 < f->a ? 0 : ((const double *)f->in)[at + i] * f->b;
 }
 
 void tarn__rng_drop(tarn_rng rng, double p, bool f64, size_t n, const void *x, void *y)

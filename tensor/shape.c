@@ -86,10 +86,9 @@ int tarn__axis(const char *who, int axis, int ndim)
     return counted;
 }
 
-/* Each run of old axes that lies along memory as one axis is matched with the new axes of the same product.
- */
-bool tarn__view_strides(int ndim, const int64_t *shape, const int64_t *stride, int new_ndim,
-                        const int64_t *new_shape, int64_t *new_stride)
+/* Each run of old axes that lies along memory as one axis is matched with the new axes of the same product. */
+bool tarn__view_strides(int ndim, const int64_t *shape, const int64_t *stride, int new_ndim, const int64_t *new_shape,
+                        int64_t *new_stride)
 {
     int64_t numel = 1;
     for (int i = 0; i < ndim; i++)

@@ -31,12 +31,10 @@ bool tarn__usable(const char *who, const void *pointer, const char *what)
     return pointer ? !tarn_error() : tarn_fail("%s: %s is NULL", who, what);
 }
 
-/* ---- making
- * --------------------------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 /* The header and, with own_data, room for the elements behind it. */
-static tarn_tensor *tensor_allocate(const char *who, tarn_dtype dtype, int ndim, const int64_t *shape,
-                                    bool own_data)
+static tarn_tensor *tensor_allocate(const char *who, tarn_dtype dtype, int ndim, const int64_t *shape, bool own_data)
 {
     int64_t numel;
     if (tarn_error() || !tarn__check_shape(who, dtype, ndim, shape, &numel))
@@ -45,8 +43,7 @@ static tarn_tensor *tensor_allocate(const char *who, tarn_dtype dtype, int ndim,
     size_t bytes = (size_t)numel * tarn_dtype_size(dtype);
     tarn_tensor *x = tarn__allocate(header + (own_data ? bytes : 0));
     if (!x) {
-        tarn_fail("%s: no memory for %s%s", who, tarn_dtype_name(dtype),
-                  tarn__shape_text_of(ndim, shape).text);
+        tarn_fail("%s: no memory for %s%s", who, tarn_dtype_name(dtype), tarn__shape_text_of(ndim, shape).text);
         return NULL;
     }
     memset(x, 0, sizeof *x);
@@ -98,8 +95,8 @@ tarn_tensor *tarn_tensor_clone(tarn_tensor *x)
     return copy;
 }
 
-tarn_tensor *tarn_tensor_uniform_new(tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng,
-                                     double low, double high)
+tarn_tensor *tarn_tensor_uniform_new(tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng, double low,
+                                     double high)
 {
     if (!tarn__usable("tarn_tensor_uniform_new", rng, "rng"))
         return NULL;
@@ -124,16 +121,14 @@ void tarn_tensor_free(tarn_tensor *x)
         return;
     if (x->owner != TARN__OWNED_BY_CALLER) {
         tarn_fail("tarn_tensor_free: %s belongs to a %s", TARN__SHAPE_TEXT(x),
-                  x->owner == TARN__OWNED_BY_TAPE ? "tape, which frees it by tarn_tape_reset"
-                                                  : "parameter store");
+                  x->owner == TARN__OWNED_BY_TAPE ? "tape, which frees it by tarn_tape_reset" : "parameter store");
         return;
     }
     tarn__release(x->packed);
     tarn__release(x);
 }
 
-/* ---- asking
- * --------------------------------------------------------------------------------------------------- */
+/* ---- asking ---- */
 
 tarn_dtype tarn_tensor_dtype(const tarn_tensor *x)
 {
@@ -181,8 +176,7 @@ bool tarn_is_contiguous(const tarn_tensor *x)
     return true;
 }
 
-/* ---- reading and writing
- * -------------------------------------------------------------------------------------- */
+/* ---- reading and writing ---- */
 
 bool tarn__realize(tarn_tensor *x)
 {
@@ -212,9 +206,7 @@ static bool writable(const char *who, const tarn_tensor *x)
 {
     if (!tarn__usable(who, x, "x"))
         return false;
-    return x->node
-               ? tarn_fail("%s: %s was computed by an op, and cannot be written", who, TARN__SHAPE_TEXT(x))
-               : true;
+    return x->node ? tarn_fail("%s: %s was computed by an op, and cannot be written", who, TARN__SHAPE_TEXT(x)) : true;
 }
 
 void *tarn_mutable_data(tarn_tensor *x)
@@ -295,8 +287,7 @@ bool tarn_copy(tarn_tensor *dst, tarn_tensor *src)
     if (!writable("tarn_copy", dst) || !tarn__usable("tarn_copy", src, "src"))
         return false;
     if (!tarn__same_shape(dst, src))
-        return tarn_fail("tarn_copy: %s into %s: the shapes differ", TARN__SHAPE_TEXT(src),
-                         TARN__SHAPE_TEXT(dst));
+        return tarn_fail("tarn_copy: %s into %s: the shapes differ", TARN__SHAPE_TEXT(src), TARN__SHAPE_TEXT(dst));
     if (!tarn__realize(src))
         return false;
     dst->version++;

@@ -33,10 +33,10 @@ typedef struct tarn_tensor tarn_tensor;
 
 /* Sugar for the (ndim, shape) pairs below: tarn_tensor_new(TARN_F32, TARN_SHAPE(64, 10)). A scalar is 0,
  * NULL. */
-#define TARN_SHAPE(...)                                                                                      \
-    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[])                             \
-    {                                                                                                        \
-        __VA_ARGS__                                                                                          \
+#define TARN_SHAPE(...)                                                                                                \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[])                                       \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
     }
 
 /* "f32", "f64", "i32", "u8"; "?" for a value outside the enum. */
@@ -45,8 +45,7 @@ TARN_API const char *tarn_dtype_name(tarn_dtype dtype);
 /* Bytes of one element; 0 for a value outside the enum. */
 TARN_API size_t tarn_dtype_size(tarn_dtype dtype);
 
-/* ---- making tensors
- * ------------------------------------------------------------------------------------------- */
+/* ---- making tensors ---- */
 
 /* A tensor of zeros. NULL, with an error, on a bad dtype, ndim outside 0..TARN_MAX_DIMS, a negative
  * dimension, a size whose bytes overflow, or no memory. */
@@ -70,8 +69,7 @@ TARN_API tarn_tensor *tarn_tensor_uniform_new(tarn_dtype dtype, int ndim, const 
  * Values that a tape has yet to compute from x can no longer be computed: reset the tape first. */
 TARN_API void tarn_tensor_free(tarn_tensor *x);
 
-/* ---- asking
- * --------------------------------------------------------------------------------------------------- */
+/* ---- asking ---- */
 /* These never compute anything and set no error. Of NULL: TARN_F32, 0, 0, NULL, 0. */
 
 TARN_API tarn_dtype tarn_tensor_dtype(const tarn_tensor *x);
@@ -91,8 +89,7 @@ TARN_API int64_t tarn_numel(const tarn_tensor *x);
 
 TARN_API bool tarn_is_contiguous(const tarn_tensor *x);
 
-/* ---- reading and writing elements
- * ----------------------------------------------------------------------------- */
+/* ---- reading and writing elements ---- */
 
 /* x's elements in row-major order, computed first if pending. Of a strided view this is a copy, made at the
  * first call. The pointer is good until x's owner lets go of x. NULL on error; for a tensor without elements,
@@ -117,8 +114,7 @@ TARN_API bool tarn_copy(tarn_tensor *dst, tarn_tensor *src);
 /* Every element of x becomes `value`, converted to its dtype. x as in tarn_mutable_data. */
 TARN_API bool tarn_fill(tarn_tensor *x, double value);
 
-/* ---- printing
- * ------------------------------------------------------------------------------------------------- */
+/* ---- printing ---- */
 
 /* Writes x as NumPy would print it, then its dtype and shape: nested brackets, aligned columns, and at most 6
  * entries an axis (first three, "...", last three) once there are more than 1000 elements. False, with an

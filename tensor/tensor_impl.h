@@ -18,14 +18,13 @@ struct tarn_tensor {
     void *packed;     /* of a strided view whose elements were asked for: a row-major copy */
     uint64_t version; /* moves on when a leaf's elements may have changed */
 
-    /* A pending tensor knows who computes it. tensor/ only ever calls `compute`; the rest is the tape's own.
-     */
+    /* A pending tensor knows who computes it. tensor/ only ever calls `compute`; the rest is the tape's own. */
     bool (*compute)(struct tarn_tensor *x);                 /* NULL: a leaf */
     void *(*allocate)(struct tarn_tensor *x, size_t bytes); /* memory that lives as long as x */
     struct tarn_tape *tape;                                 /* where x lives; NULL unless owned by a tape */
     struct tarn_node *node;                                 /* what computes x; NULL: a leaf */
     int output;                                             /* which of the node's outputs x is */
-    struct tarn_tensor *root; /* of a view of a leaf: that leaf; NULL otherwise */
+    struct tarn_tensor *root;                               /* of a view of a leaf: that leaf; NULL otherwise */
 
     /* A trainable parameter's gradient, and whether it holds one since it was last cleared. */
     struct tarn_tensor *grad;
@@ -33,8 +32,7 @@ struct tarn_tensor {
     const char *name; /* of a parameter or buffer; NULL otherwise */
 };
 
-/* ---- shapes
- * --------------------------------------------------------------------------------------------------- */
+/* ---- shapes ---- */
 
 typedef struct tarn__shape_text {
     char text[TARN_MAX_DIMS * 21 + 3];
@@ -61,16 +59,14 @@ void tarn__broadcast_strides(const tarn_tensor *x, int ndim, const int64_t *shap
 /* A negative axis counts from the end. Returns 0..ndim-1, or -1 with an error that starts with `who`. */
 int tarn__axis(const char *who, int axis, int ndim);
 
-/* ---- views: geometry only
- * ------------------------------------------------------------------------------------- */
+/* ---- views: geometry only ---- */
 
 /* The strides that show the elements of (ndim, shape, stride) as new_shape without a copy; false if there are
  * none. */
-bool tarn__view_strides(int ndim, const int64_t *shape, const int64_t *stride, int new_ndim,
-                        const int64_t *new_shape, int64_t *new_stride);
+bool tarn__view_strides(int ndim, const int64_t *shape, const int64_t *stride, int new_ndim, const int64_t *new_shape,
+                        int64_t *new_stride);
 
-/* ---- life and reading
- * ----------------------------------------------------------------------------------------- */
+/* ---- life and reading ---- */
 
 /* Usable by the public functions: not NULL, and no error pending. Sets the error for NULL. */
 bool tarn__usable(const char *who, const void *pointer, const char *what);

@@ -39,36 +39,36 @@ extern const tarn__kernels tarn__kernels_baseline, tarn__kernels_avx2, tarn__ker
 #undef F
 #undef K
 
-#define COMPARE(dtype, type, name, relation)                                                                 \
-    static void name##_##dtype(size_t n, const void *a, const void *b, uint8_t *y)                           \
-    {                                                                                                        \
-        const type *pa = a, *pb = b;                                                                         \
-        for (size_t i = 0; i < n; i++)                                                                       \
-            y[i] = pa[i] relation pb[i];                                                                     \
+#define COMPARE(dtype, type, name, relation)                                                                           \
+    static void name##_##dtype(size_t n, const void *a, const void *b, uint8_t *y)                                     \
+    {                                                                                                                  \
+        const type *pa = a, *pb = b;                                                                                   \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            y[i] = pa[i] relation pb[i];                                                                               \
     }
-#define COMPARE_ALL(dtype, type)                                                                             \
-    COMPARE(dtype, type, eq, ==)                                                                             \
-    COMPARE(dtype, type, ne, !=)                                                                             \
-    COMPARE(dtype, type, lt, <)                                                                              \
-    COMPARE(dtype, type, le, <=)                                                                             \
-    COMPARE(dtype, type, gt, >)                                                                              \
+#define COMPARE_ALL(dtype, type)                                                                                       \
+    COMPARE(dtype, type, eq, ==)                                                                                       \
+    COMPARE(dtype, type, ne, !=)                                                                                       \
+    COMPARE(dtype, type, lt, <)                                                                                        \
+    COMPARE(dtype, type, le, <=)                                                                                       \
+    COMPARE(dtype, type, gt, >)                                                                                        \
     COMPARE(dtype, type, ge, >=)
 COMPARE_ALL(f32, float)
 COMPARE_ALL(f64, double)
 COMPARE_ALL(i32, int32_t)
 COMPARE_ALL(u8, uint8_t)
-#define COMPARE_TABLE(dtype)                                                                                 \
-    {                                                                                                        \
-        eq_##dtype, ne_##dtype, lt_##dtype, le_##dtype, gt_##dtype, ge_##dtype                               \
+#define COMPARE_TABLE(dtype)                                                                                           \
+    {                                                                                                                  \
+        eq_##dtype, ne_##dtype, lt_##dtype, le_##dtype, gt_##dtype, ge_##dtype                                         \
     }
 
-#define WHERE(dtype, type)                                                                                   \
-    static void where_##dtype(size_t n, const uint8_t *condition, const void *a, const void *b, void *y)     \
-    {                                                                                                        \
-        const type *pa = a, *pb = b;                                                                         \
-        type *py = y;                                                                                        \
-        for (size_t i = 0; i < n; i++)                                                                       \
-            py[i] = condition[i] ? pa[i] : pb[i];                                                            \
+#define WHERE(dtype, type)                                                                                             \
+    static void where_##dtype(size_t n, const uint8_t *condition, const void *a, const void *b, void *y)               \
+    {                                                                                                                  \
+        const type *pa = a, *pb = b;                                                                                   \
+        type *py = y;                                                                                                  \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            py[i] = condition[i] ? pa[i] : pb[i];                                                                      \
     }
 WHERE(f32, float)
 WHERE(f64, double)

@@ -58,8 +58,8 @@ typedef struct tarn__loops {
     void (*normalize)(size_t rows, size_t columns, const void *x, const void *mean, const void *scale,
                       const void *shift, void *y);
     /* sum_g += sum of g, sum_gx += sum of g * (x - mean) */
-    void (*normalize_sums)(size_t rows, size_t columns, const void *g, const void *x, const void *mean,
-                           double *sum_g, double *sum_gx);
+    void (*normalize_sums)(size_t rows, size_t columns, const void *g, const void *x, const void *mean, double *sum_g,
+                           double *sum_gx);
     /* gx = scale * (g - mean_g - (x - mean) * slope) */
     void (*normalize_grad)(size_t rows, size_t columns, const void *g, const void *x, const void *mean,
                            const void *scale, const void *mean_g, const void *slope, void *gx);
@@ -67,10 +67,8 @@ typedef struct tarn__loops {
     /* im2col: the patches of output positions first..first+count of one image as rows [R,S,C] of `columns`;
      * and back, adding into the image. `x_stride` is the distance between pixels (the channels of all
      * groups). */
-    void (*im2col)(const tarn__window *w, int64_t x_stride, const void *x, int64_t first, int64_t count,
-                   void *columns);
-    void (*col2im)(const tarn__window *w, int64_t x_stride, void *x, int64_t first, int64_t count,
-                   const void *columns);
+    void (*im2col)(const tarn__window *w, int64_t x_stride, const void *x, int64_t first, int64_t count, void *columns);
+    void (*col2im)(const tarn__window *w, int64_t x_stride, void *x, int64_t first, int64_t count, const void *columns);
 
     /* One output row (p) of an image: the largest and its position h*W+w; the mean. */
     void (*max_pool_row)(const tarn__window *w, const void *x, int64_t p, void *y, int32_t *at);
