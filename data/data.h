@@ -1,0 +1,11 @@
+/* data/data.h: what comes from outside: data sets, batches, images, weights. */
+#ifndef TARN_DATA_H
+#define TARN_DATA_H
+
+#include "data/dataset.h"
+#include "data/idx.h"
+#include "data/image.h"
+#include "data/loader.h"
+#include "data/safetensors.h"
+
+#endif

@@ -1,0 +1,187 @@
+#include "data/file.h"
+#include "tensor/arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_TRANSFER = 1 << 30, TEMPORARY_TRIES = 100 };
+
+tarn__safe_text tarn__safe_text_of(const char *text)
+{
+    tarn__safe_text out;
+    size_t n = 0;
+    for (; text[n] && n < 80; n++)
+        out.text[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+    memcpy(out.text + n, text[n] ? "..." : "", text[n] ? 4 : 1);
+    return out;
+}
+
+tarn__errno_text tarn__errno_text_of(int code)
+{
+    tarn__errno_text out;
+    if (strerror_r(code, out.text, sizeof out.text) != 0)
+        snprintf(out.text, sizeof out.text, "error %d", code);
+    return out;
+}
+
+/* ---- reading */
+
+int tarn__file_open(const char *who, const char *path, uint64_t *size)
+{
+    /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
+        tarn_fail("%s: %s: %s", who, path, tarn__errno_text_of(errno).text);
+        return -1;
+    }
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        tarn_fail("%s: %s: %s", who, path, tarn__errno_text_of(errno).text);
+    else if (!S_ISREG(info.st_mode))
+        tarn_fail("%s: %s: not a regular file", who, path);
+    else {
+        *size = (uint64_t)info.st_size;
+        return fd;
+    }
+    close(fd);
+    return -1;
+}
+
+bool tarn__file_read(const char *who, const char *path, int fd, uint64_t offset, void *data, size_t bytes)
+{
+    for (size_t done = 0; done < bytes;) {
+        size_t wanted = bytes - done < MAX_TRANSFER ? bytes - done : MAX_TRANSFER;
+        ssize_t got = pread(fd, (char *)data + done, wanted, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return tarn_fail("%s: %s: %s", who, path, tarn__errno_text_of(errno).text);
+        if (got == 0)
+            return tarn_fail("%s: %s: ends after %" PRIu64 " bytes, expected %" PRIu64, who, path,
+                             offset + done, offset + bytes);
+        done += (size_t)got;
+    }
+    return true;
+}
+
+void tarn__file_close(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+/* ---- writing */
+
+static bool write_all(int fd, const tarn__chunk *chunk)
+{
+    for (size_t done = 0; done < chunk->bytes;) {
+        size_t wanted = chunk->bytes - done < MAX_TRANSFER ? chunk->bytes - done : MAX_TRANSFER;
+        ssize_t put = write(fd, (const char *)chunk->data + done, wanted);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            errno = put < 0 ? errno : EIO;
+            return false;
+        }
+        done += (size_t)put;
+    }
+    return true;
+}
+
+static bool sync_all(int fd)
+{
+    int failed;
+    do
+        failed = fsync(fd);
+    while (failed && errno == EINTR);
+    return !failed;
+}
+
+/* A new file in the folder of length `folder` at the head of path; its name goes to `name`. */
+static int open_temporary(const char *path, size_t folder, mode_t mode, char *name, size_t room)
+{
+    static atomic_uint counter;
+    for (int i = 0; i < TEMPORARY_TRIES; i++) {
+        snprintf(name, room, "%.*s.tarn-%ld-%u.tmp", (int)folder, path, (long)getpid(),
+                 atomic_fetch_add(&counter, 1));
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+/* Fills the temporary file and closes it; errno says what failed. */
+static bool fill_temporary(int fd, const struct stat *old, size_t count, const tarn__chunk *chunks)
+{
+    bool ok = !old || fchmod(fd, old->st_mode & 0777) == 0;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = write_all(fd, &chunks[i]);
+    ok = ok && sync_all(fd);
+    int why = errno;
+    if (close(fd) != 0 && ok && errno != EINTR)
+        return false;
+    errno = why;
+    return ok;
+}
+
+/* Makes the rename last. Some file systems cannot sync a folder, and say EINVAL. */
+static bool sync_folder(int fd)
+{
+    return sync_all(fd) || errno == EINVAL;
+}
+
+static bool replace_in(const char *who, const char *path, size_t folder, int folder_fd,
+                       const struct stat *old, size_t count, const tarn__chunk *chunks)
+{
+    size_t room = folder + 64;
+    char *name = tarn__allocate(room);
+    if (!name)
+        return tarn_fail("%s: %s: no memory", who, path);
+    bool ok = false;
+    int fd = open_temporary(path, folder, old ? old->st_mode & 0777 : 0666, name, room);
+    if (fd < 0)
+        tarn_fail("%s: %s: a new file in its folder: %s", who, path, tarn__errno_text_of(errno).text);
+    else if (!fill_temporary(fd, old, count, chunks) || rename(name, path) != 0) {
+        tarn_fail("%s: %s: could not be written: %s", who, path, tarn__errno_text_of(errno).text);
+        unlink(name);
+    } else if (!sync_folder(folder_fd))
+        tarn_fail("%s: %s: written, but its folder could not be synced: %s", who, path,
+                  tarn__errno_text_of(errno).text);
+    else
+        ok = true;
+    tarn__release(name);
+    return ok;
+}
+
+bool tarn__file_replace(const char *who, const char *path, size_t count, const tarn__chunk *chunks)
+{
+    struct stat old;
+    bool exists = stat(path, &old) == 0;
+    if (exists && !S_ISREG(old.st_mode))
+        return tarn_fail("%s: %s: exists, and is not a regular file", who, path);
+    const char *slash = strrchr(path, '/');
+    size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
+    if (!path[folder])
+        return tarn_fail("%s: \"%s\" does not name a file", who, path);
+    if (folder > INT32_MAX)
+        return tarn_fail("%s: the path is too long", who);
+    char *folder_path = tarn__allocate(folder + 2);
+    if (!folder_path)
+        return tarn_fail("%s: %s: no memory", who, path);
+    memcpy(folder_path, folder ? path : ".", folder ? folder : 1);
+    folder_path[folder ? folder : 1] = '\0';
+    int folder_fd = open(folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    tarn__release(folder_path);
+    if (folder_fd < 0)
+        return tarn_fail("%s: %s: its folder: %s", who, path, tarn__errno_text_of(errno).text);
+    bool ok = replace_in(who, path, folder, folder_fd, exists ? &old : NULL, count, chunks);
+    close(folder_fd);
+    return ok;
+}
