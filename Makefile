@@ -1,32 +1,242 @@
-# tarn: make help
-CC      ?= gcc
-BUILD   ?= build
-WARN     = -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-CFLAGS  ?= -O3 -g
-CPPFLAGS = -D_POSIX_C_SOURCE=200809L -I. -MMD -MP
-ALLFLAGS = -std=c17 $(WARN) $(CFLAGS) -fopenmp -fPIC -fvisibility=hidden
-LDLIBS   = -lopenblas -lz -lm
+# Builds tarn. `make help` lists what there is; these may be set on the command line or in the environment:
+#   CC CFLAGS CPPFLAGS LDFLAGS   as usual; tarn's own flags are added to them
+#   BUILD                        where everything built goes (build)
+#   SANITIZE=1                   with AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize
+#   WERROR=1                     warnings are errors
+#   V=1                          print the commands
+#   PREFIX LIBDIR DESTDIR        for install
 
-LIB_SRC  = $(wildcard tensor/*.c autograd/*.c layers/*.c optim/*.c data/*.c) tensor/kernels/dispatch.c
-LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/tensor/kernels/kernels_baseline.o \
-           $(BUILD)/tensor/kernels/kernels_avx2.o $(BUILD)/tensor/kernels/kernels_avx512.o
-TESTS    = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
-EXAMPLES = $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
+VERSION = 0.1.0
+SONAME  = libtarn.so.0
 
-all: $(BUILD)/libtarn.a $(EXAMPLES)
-$(BUILD)/libtarn.a: $(LIB_OBJ)
-	rm -f $@; ar rcs $@ $^
-$(BUILD)/%.o: %.c
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+PKG_CONFIG ?= pkg-config
+PREFIX     ?= /usr/local
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATA       ?= /usr/share/datasets/fashion-mnist
+
+ifeq ($(SANITIZE),1)
+BUILD    ?= build/sanitize
+CFLAGS   ?= -O1 -g -fno-omit-frame-pointer
+SANITIZER = -fsanitize=address,undefined -fno-sanitize-recover=all
+else
+BUILD    ?= build
+CFLAGS   ?= -O3 -g
+endif
+ifneq ($(V),1)
+Q   = @
+say = @printf '  %-5s %s\n' $(1) $(2:$(BUILD)/%=%)
+endif
+
+# ---- flags
+
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(if $(filter 1,$(WERROR)),-Werror)
+
+# Headers of other libraries are system headers: their warnings are not ours to mend.
+pkg_cflags = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null))
+OPENBLAS_CFLAGS := $(call pkg_cflags,openblas)
+STB_CFLAGS      := $(or $(call pkg_cflags,stb),-isystem /usr/include/stb)
+
+ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -I. $(OPENBLAS_CFLAGS) $(STB_CFLAGS) $(CPPFLAGS) -MMD -MP
+# Without contraction gcc and clang round alike, whatever CFLAGS holds.
+ALL_CFLAGS   = -std=c17 $(WARNINGS) -fopenmp -fPIC -fvisibility=hidden -ffp-contract=off $(CFLAGS) $(SANITIZER)
+LDLIBS       = -lopenblas -lz -lm
+
+# The loops get one object per instruction set. They may contract a * b + c, or ISO mode would keep gcc from
+# using FMA at all; and they neither set errno nor raise traps, which would keep loops from being vectorised.
+# Infinities, NaN and the order of additions stay as written: no -ffast-math.
+LOOPS        = -ffp-contract=fast -fno-math-errno -fno-trapping-math
+ISA_baseline =
+ISA_avx2     = -march=x86-64-v3
+ISA_avx512   = -march=x86-64-v4 -mprefer-vector-width=512
+X86_64      := $(shell echo __x86_64__ | $(CC) $(CFLAGS) -E -P -x c - 2>/dev/null)
+ifeq ($(X86_64),1)
+ISAS         = baseline avx2 avx512
+ISA_baseline = -march=x86-64
+else
+ISAS         = baseline
+endif
+
+# stb_image relies on signed overflow wrapping.
+IMAGE = -fwrapv
+$(BUILD)/data/image.o: OWN_CFLAGS = $(IMAGE)
+
+# ---- what there is to build
+
+LOOPS_SRC = tensor/kernels/kernels.c
+LIB_SRC   = $(filter-out $(LOOPS_SRC),$(wildcard $(addsuffix /*.c,tensor tensor/kernels autograd layers optim data)))
+LOOPS_OBJ = $(ISAS:%=$(BUILD)/tensor/kernels/kernels_%.o)
+LIB_OBJ   = $(LIB_SRC:%.c=$(BUILD)/%.o) $(LOOPS_OBJ)
+
+# A program each; examples and benchmarks share examples/common. In tests/, a test_*.c is a test program, a
+# torch_*.c any other program, and the rest is shared by the tests. What is shared is linked where it is used.
+EXAMPLES  = $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+BENCHES   = $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+TESTS     = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+TORCHES   = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/torch_*.c))
+COMMON    = $(patsubst %.c,$(BUILD)/%.o,$(wildcard examples/common/*.c))
+TEST_HELP = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%.c tests/torch_%.c,$(wildcard tests/*.c)))
+
+STATIC    = $(BUILD)/libtarn.a
+SHARED    = $(BUILD)/libtarn.so.$(VERSION)
+OBJECTS   = $(LIB_OBJ) $(COMMON) $(TEST_HELP) $(addsuffix .o,$(EXAMPLES) $(BENCHES) $(TESTS) $(TORCHES))
+
+.DEFAULT_GOAL = all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+.PHONY: all tests cnn test bench valgrind deps install uninstall format check-format clean help FORCE
+
+# Building starts in another make, so that it finds what was installed; with every processor, unless -j says
+# otherwise.
+BUILDING = @$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+NEED = @CC='$(CC)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' DATA='$(DATA)' \
+       OPENBLAS_CFLAGS='$(OPENBLAS_CFLAGS)' STB_CFLAGS='$(STB_CFLAGS)' tools/need
+
+all: ## build the library, the examples and the benchmarks
+	$(NEED) --check build
+	$(BUILDING) $(STATIC) $(SHARED) $(EXAMPLES) $(BENCHES)
+
+tests: ## build the tests
+	$(NEED) --check build test
+	$(BUILDING) $(TESTS) $(TORCHES)
+
+# ---- building
+
+# What is built depends on the compiler, the flags and the list of sources: two files that are written when these
+# change.
+$(BUILD)/flags: TEXT   = $(shell $(CC) --version 2>/dev/null | head -n 1) $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) \
+                         $(LDFLAGS) $(LDLIBS) $(LOOPS) $(foreach isa,$(ISAS),$(ISA_$(isa))) $(IMAGE)
+$(BUILD)/sources: TEXT = $(LIB_OBJ) $(COMMON) $(TEST_HELP)
+$(BUILD)/flags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
-	$(CC) $(ALLFLAGS) $(CPPFLAGS) -c -o $@ $<
-$(BUILD)/tensor/kernels/kernels_baseline.o: ISA = -march=x86-64
-$(BUILD)/tensor/kernels/kernels_avx2.o: ISA = -march=x86-64-v3
-$(BUILD)/tensor/kernels/kernels_avx512.o: ISA = -march=x86-64-v4 -mprefer-vector-width=512
-$(BUILD)/tensor/kernels/kernels_%.o: tensor/kernels/kernels.c
+	@text='$(subst ','\'',$(TEXT))'; echo "$$text" | cmp -s - $@ || echo "$$text" >$@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALLFLAGS) $(CPPFLAGS) $(ISA) -DTARN__ISA=$* -c -o $@ $<
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/libtarn.a
-	$(CC) $(ALLFLAGS) -o $@ $< -Wl,--whole-archive $(BUILD)/libtarn.a -Wl,--no-whole-archive -lcmocka $(LDLIBS)
-$(BUILD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/libtarn.a
-	$(CC) $(ALLFLAGS) -o $@ $^ $(LDLIBS)
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(OWN_CFLAGS) -c -o $@ $<
+
+$(LOOPS_OBJ): $(BUILD)/tensor/kernels/kernels_%.o: $(LOOPS_SRC) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LOOPS) $(ISA_$*) -DTARN__ISA=$* -c -o $@ $<
+
+$(SHARED): $(LIB_OBJ) tarn.map $(BUILD)/sources
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=tarn.map \
+	    $(if $(SANITIZER),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(LIB_OBJ) $(LDLIBS)
+	$(Q)ln -sf $(@F) $(BUILD)/$(SONAME) && ln -sf $(SONAME) $(BUILD)/libtarn.so
+
+$(BUILD)/examples/libcommon.a: $(COMMON)
+$(BUILD)/tests/libcommon.a: $(TEST_HELP)
+$(STATIC): $(LIB_OBJ)
+$(STATIC) $(BUILD)/examples/libcommon.a $(BUILD)/tests/libcommon.a: $(BUILD)/sources
+	@mkdir -p $(@D)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+$(EXAMPLES) $(BENCHES): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/examples/libcommon.a $(STATIC)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The whole archive, because the tests ask for the list of all ops.
+$(TESTS) $(TORCHES): $(BUILD)/%: $(BUILD)/%.o $(STATIC)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter-out $(STATIC),$^) -Wl,--whole-archive $(STATIC) \
+	    -Wl,--no-whole-archive $(TEST_LIBS) $(LDLIBS)
+$(TESTS): TEST_LIBS = -lcmocka
+$(TESTS): $(BUILD)/tests/libcommon.a
+
+-include $(OBJECTS:.o=.d)
+
+# ---- running
+
+cnn: ## train the example network on Fashion-MNIST and draw what happened; options in ARGS="..."
+	$(NEED) build $(if $(findstring --data,$(ARGS)),,data)
+	$(BUILDING) $(BUILD)/examples/cnn
+	@touch $(BUILD)/cnn.started
+	$(BUILD)/examples/cnn $(ARGS)
+	@out=out; before=; for word in $(ARGS); do \
+	    case $$before$$word in --out=*) out=$${word#--out=};; esac; \
+	    before=; [ "$$word" != --out ] || before=--out=; \
+	done; \
+	pictures=$$(find "$$out" -maxdepth 1 -type f -newer $(BUILD)/cnn.started \
+	    \( -name '*.svg' -o -name '*.png' \) 2>/dev/null | sort | tr '\n' ' '); \
+	[ -z "$$pictures" ] || echo "pictures: $$pictures"
+
+# T="rng ops" runs tests/test_rng.c and tests/test_ops.c only.
+T        ?= $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c)) $(if $(SANITIZER),,exports)
+SCRIPTS   = $(patsubst tests/test_%.sh,%,$(wildcard tests/test_*.sh))
+T_BUILT   = $(filter-out $(SCRIPTS),$(T))
+RUN_TESTS = $(T_BUILT:%=$(BUILD)/tests/test_%) $(patsubst %,tests/test_%.sh,$(filter $(SCRIPTS),$(T)))
+TEST_ENV  = CC='$(CC)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)' \
+            ASAN_OPTIONS="$${ASAN_OPTIONS-allocator_may_return_null=1}" \
+            UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}"
+test: ## run every test, or those named in T="rng ops"; the last line counts them
+	$(NEED) build test data
+	$(BUILDING) $(T_BUILT:%=$(BUILD)/tests/test_%) $(if $(filter exports,$(T)),\
+	    $(STATIC) $(SHARED) $(EXAMPLES) $(BENCHES) $(TORCHES))
+	@$(TEST_ENV) tests/run $(RUN_TESTS)
+
+valgrind: ## run the tests under valgrind, or those named in T="rng ops"
+	$(NEED) build test data valgrind
+	$(BUILDING) $(T_BUILT:%=$(BUILD)/tests/test_%)
+	@$(TEST_ENV) TARN_ISA=avx2 OPENBLAS_CORETYPE=Haswell TEST_TIMEOUT=$${TEST_TIMEOUT-3600} tests/run \
+	    -w 'valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99' \
+	    $(T_BUILT:%=$(BUILD)/tests/test_%)
+
+bench: ## build and run the benchmarks; options in ARGS="..."
+	$(NEED) build
+	$(BUILDING) $(BENCHES)
+	@set -e; for bench in $(BENCHES); do $$bench $(ARGS); done
+
+# ---- the rest
+
+deps: ## install what building, testing and checking need (apt-get)
+	$(NEED) build test data format valgrind
+
+# What tarn.h includes is public.
+install: ## install under PREFIX (/usr/local), in DESTDIR if set
+	$(NEED) --check build
+	$(BUILDING) $(STATIC) $(SHARED)
+	$(Q)mkdir -p '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	$(Q)set -e; headers=$$($(CC) -I. -MM -MT : tarn.h); \
+	for header in $$(echo "$$headers" | tr -d ':\\\n'); do \
+	    mkdir -p "$(DESTDIR)$(INCLUDEDIR)/tarn/$$(dirname $$header)"; \
+	    cp $$header "$(DESTDIR)$(INCLUDEDIR)/tarn/$$header"; \
+	    chmod 644 "$(DESTDIR)$(INCLUDEDIR)/tarn/$$header"; \
+	done
+	$(Q)cp $(STATIC) $(SHARED) '$(DESTDIR)$(LIBDIR)/'
+	$(Q)chmod 644 '$(DESTDIR)$(LIBDIR)/libtarn.a'
+	$(Q)ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	$(Q)ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libtarn.so'
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	    -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|openblas zlib|' -e 's|@LIBS@|$(OPENMP_LIB) -lm|' \
+	    tarn.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/tarn.pc'
+OPENMP_LIB = $(if $(findstring clang,$(CC)),-lomp,-lgomp)
+
+uninstall: ## remove what install put there
+	$(Q)rm -rf '$(DESTDIR)$(INCLUDEDIR)/tarn'
+	$(Q)rm -f '$(DESTDIR)$(LIBDIR)/libtarn.a' '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))' \
+	    '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libtarn.so' '$(DESTDIR)$(LIBDIR)/pkgconfig/tarn.pc'
+
+CLANG_FORMAT ?= clang-format
+SOURCES       = $(wildcard *.h $(foreach folder,tensor tensor/kernels autograd layers optim data tests bench \
+                examples examples/common,$(addprefix $(folder)/,*.c *.h *.inc)))
+format: ## lay out the sources as .clang-format says
+	$(NEED) format
+	$(Q)$(CLANG_FORMAT) -i $(SOURCES)
+
+check-format: ## say which sources are laid out differently
+	$(NEED) format
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  %-14s %s\n' $$name "$$text"; done

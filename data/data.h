@@ -1,4 +1,4 @@
-/* data/data.h: what comes from outside: data sets, batches, images, weights. */
+/* data/data.h: what comes from outside, and what goes there: arrays, pictures, batches, weights. */
 #ifndef TARN_DATA_H
 #define TARN_DATA_H
 

@@ -1,4 +1,4 @@
-/* data/dataset.h: labelled images in memory. */
+/* data/dataset.h: examples and their labels, in memory. */
 #ifndef TARN_DATASET_H
 #define TARN_DATASET_H
 
@@ -10,23 +10,38 @@ extern "C" {
 
 typedef struct tarn_dataset tarn_dataset;
 
-/* A data set over images u8 [N,H,W,C] or [N,H,W] (one channel) and labels u8 or i32 [N], none negative. On success the set owns
- * both tensors, which must be the caller's own; on error they stay the caller's. */
+/* A dataset over the caller's tensors, which are neither copied nor freed, must outlive it, and must not
+ * change their labels. `images`: u8, f32 or f64, the first axis counts the examples: [N,H,W,C], or [N,...]
+ * for features of any shape. u8 [N,H,W] is taken as [N,H,W,1]. `labels`: u8 or i32 [N], each 0 or more. NULL
+ * with an error for other shapes, dtypes or labels, for counts that differ, and for tensors on a tape. */
 TARN_API tarn_dataset *tarn_dataset_new(tarn_tensor *images, tarn_tensor *labels);
 
-/* MNIST's files in a folder, as MNIST, Fashion-MNIST, KMNIST and others are published: PART-images-idx3-ubyte and
- * PART-labels-idx1-ubyte, with .gz or without (the plain file is taken when both are there); part is "train" or "t10k".
- * NULL with an error that names the file. */
-TARN_API tarn_dataset *tarn_dataset_load_mnist(const char *folder, const char *part);
+/* MNIST, or any dataset in its four files (Fashion-MNIST, KMNIST): `part` is "train" or "t10k", and dir holds
+ * PART-images-idx3-ubyte and PART-labels-idx1-ubyte, plain or with ".gz" (plain is looked for first). Ten
+ * classes; u8 images [N,H,W,1]. The tensors belong to the dataset. NULL with an error that names the file:
+ * not there, not IDX, not u8 of 3 and 1 axes, counts that differ, a label above 9.
+ *
+ * Debian's package dataset-fashion-mnist puts them into /usr/share/datasets/fashion-mnist. */
+TARN_API tarn_dataset *tarn_dataset_load_mnist(const char *dir, const char *part);
 
-/* Frees the set and its tensors. NULL is fine. */
+/* Frees the dataset, with the tensors that belong to it. NULL is fine. Free its loaders first. */
 TARN_API void tarn_dataset_free(tarn_dataset *dataset);
 
-/* Images [N,H,W,C] and labels [N], the set's own; how many there are; and the largest label plus one. Of NULL: NULL, 0. */
+/* N; 0 for NULL. */
+TARN_API int64_t tarn_dataset_count(const tarn_dataset *dataset);
+
+/* The tensors; they stay whose they are. NULL for NULL. */
 TARN_API tarn_tensor *tarn_dataset_images(const tarn_dataset *dataset);
 TARN_API tarn_tensor *tarn_dataset_labels(const tarn_dataset *dataset);
-TARN_API int64_t tarn_dataset_size(const tarn_dataset *dataset);
+
+/* How many classes: the largest label plus 1, 10 for MNIST, or what was set. 0 for NULL. */
 TARN_API int64_t tarn_dataset_classes(const tarn_dataset *dataset);
+
+/* Names the classes; the texts are copied. n is at least the largest label plus 1. */
+TARN_API bool tarn_dataset_set_classes(tarn_dataset *dataset, int64_t n, const char *const *names);
+
+/* The name of a class; NULL when classes have no names or there is no such class. */
+TARN_API const char *tarn_dataset_class_name(const tarn_dataset *dataset, int64_t i);
 
 #ifdef __cplusplus
 }

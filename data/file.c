@@ -63,8 +63,8 @@ bool tarn__file_read(const char *who, const char *path, int fd, uint64_t offset,
         if (got < 0)
             return tarn_fail("%s: %s: %s", who, path, tarn__errno_text_of(errno).text);
         if (got == 0)
-            return tarn_fail("%s: %s: ends after %" PRIu64 " bytes, expected %" PRIu64, who, path,
-                             offset + done, offset + bytes);
+            return tarn_fail("%s: %s: ends after %" PRIu64 " bytes, expected %" PRIu64, who, path, offset + done,
+                             offset + bytes);
         done += (size_t)got;
     }
     return true;
@@ -108,8 +108,7 @@ static int open_temporary(const char *path, size_t folder, mode_t mode, char *na
 {
     static atomic_uint counter;
     for (int i = 0; i < TEMPORARY_TRIES; i++) {
-        snprintf(name, room, "%.*s.tarn-%ld-%u.tmp", (int)folder, path, (long)getpid(),
-                 atomic_fetch_add(&counter, 1));
+        snprintf(name, room, "%.*s.tarn-%ld-%u.tmp", (int)folder, path, (long)getpid(), atomic_fetch_add(&counter, 1));
         int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (fd >= 0 || errno != EEXIST)
             return fd;
@@ -137,8 +136,8 @@ static bool sync_folder(int fd)
     return sync_all(fd) || errno == EINVAL;
 }
 
-static bool replace_in(const char *who, const char *path, size_t folder, int folder_fd,
-                       const struct stat *old, size_t count, const tarn__chunk *chunks)
+static bool replace_in(const char *who, const char *path, size_t folder, int folder_fd, const struct stat *old,
+                       size_t count, const tarn__chunk *chunks)
 {
     size_t room = folder + 64;
     char *name = tarn__allocate(room);

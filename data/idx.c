@@ -74,8 +74,8 @@ static bool fits_file(const tarn_idx_reader *r, int64_t numel)
     int64_t bytes = numel * (int64_t)stored_size(r), most = (int64_t)info.st_size;
     if (!gzdirect(r->file))
         most = most > INT64_MAX / GZIP_RATIO ? INT64_MAX : most * GZIP_RATIO;
-    return bytes <= most || tarn_fail("tarn_idx: %s: declares %" PRId64 " bytes, more than the file can hold", r->path,
-                                      bytes);
+    return bytes <= most ||
+           tarn_fail("tarn_idx: %s: declares %" PRId64 " bytes, more than the file can hold", r->path, bytes);
 }
 
 static bool read_header(tarn_idx_reader *r)
@@ -90,7 +90,8 @@ static bool read_header(tarn_idx_reader *r)
             r->type = (int)i;
     if (magic[0] != 0 || magic[1] != 0 || r->type < 0 || magic[3] == 0 || magic[3] > TARN_MAX_DIMS)
         return tarn_fail("tarn_idx: %s: starts with %02x %02x %02x %02x, expected 00 00, an element type and 1 to %d "
-                         "dimensions", r->path, magic[0], magic[1], magic[2], magic[3], TARN_MAX_DIMS);
+                         "dimensions",
+                         r->path, magic[0], magic[1], magic[2], magic[3], TARN_MAX_DIMS);
     r->dtype = types[r->type].dtype;
     r->ndim = magic[3];
     for (int i = 0; i < r->ndim; i++) {

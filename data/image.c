@@ -54,16 +54,14 @@ static void *image_reallocate(void *data, size_t old_bytes, size_t bytes)
 #define STBI_ONLY_JPEG
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
-#define STBI_MAX_DIMENSIONS                 TARN__IMAGE_MAX_SIDE
-#define STBI_ASSERT(condition)              ((void)0)
-#define STBI_MALLOC(bytes)                  image_allocate(bytes)
-#define STBI_FREE(data)                     image_release(data)
+#define STBI_MAX_DIMENSIONS                  TARN__IMAGE_MAX_SIDE
+#define STBI_ASSERT(condition)               ((void)0)
+#define STBI_MALLOC(bytes)                   image_allocate(bytes)
+#define STBI_FREE(data)                      image_release(data)
 #define STBI_REALLOC_SIZED(data, old, bytes) image_reallocate(data, old, bytes)
-#pragma GCC diagnostic push
+/* To the end of the file, since that is where GCC looks for unused functions. */
 #pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
 #include <stb/stb_image.h>
-#pragma GCC diagnostic pop
 
 /* ---- decoding */
 
@@ -134,8 +132,7 @@ tarn_tensor *tarn_image_load(const char *path, int channels)
     char named[768];
     snprintf(named, sizeof named, "%s: %s", who, path);
     if (bytes > TARN__IMAGE_MAX_FILE)
-        tarn_fail("%s: %llu bytes, expected at most %d", named, (unsigned long long)bytes,
-                  TARN__IMAGE_MAX_FILE);
+        tarn_fail("%s: %llu bytes, expected at most %d", named, (unsigned long long)bytes, TARN__IMAGE_MAX_FILE);
     else if (!(data = tarn__allocate((size_t)bytes)))
         tarn_fail("%s: no memory", named);
     else if (tarn__file_read(who, path, fd, 0, data, (size_t)bytes))

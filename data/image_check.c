@@ -117,8 +117,8 @@ static bool jpeg_is_sound(input *in)
         if (marker < 0)
             return false;
         if (marker <= TEM || marker == SOI || is_restart(marker))
-            return tarn_fail("%s: marker %02x in the JPEG before byte %zu is out of place", in->who,
-                             (unsigned)marker, in->at);
+            return tarn_fail("%s: marker %02x in the JPEG before byte %zu is out of place", in->who, (unsigned)marker,
+                             in->at);
         size_t length = left(in) < 2 ? 0 : big_endian(in->data + in->at, 2);
         if (left(in) < 2 || length > left(in))
             return ends_early(in, "JPEG");

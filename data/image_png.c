@@ -19,8 +19,7 @@ bool tarn__image_usable(const char *who, tarn_tensor *image, int64_t *channels)
     *channels = image->ndim == 3 ? image->shape[2] : 1;
     for (int i = 0; i < 2; i++)
         if (image->shape[i] < 1 || image->shape[i] > TARN__IMAGE_MAX_SIDE)
-            return tarn_fail("%s: %s, expected sides of 1 to %d", who, TARN__SHAPE_TEXT(image),
-                             TARN__IMAGE_MAX_SIDE);
+            return tarn_fail("%s: %s, expected sides of 1 to %d", who, TARN__SHAPE_TEXT(image), TARN__IMAGE_MAX_SIDE);
     return true;
 }
 
@@ -51,8 +50,8 @@ static int foretold(int filter, int a, int b, int c)
 
 /* The row after `filter`, its number first. `above` NULL: the first row. Returns the sum of the absolute
  * differences: the standard's advice (section 12.8) is to take the filter that makes it least. */
-static long filter_row(int filter, const unsigned char *row, const unsigned char *above, size_t bytes,
-                       size_t pixel, unsigned char *out)
+static long filter_row(int filter, const unsigned char *row, const unsigned char *above, size_t bytes, size_t pixel,
+                       unsigned char *out)
 {
     long sum = 0;
     *out++ = (unsigned char)filter;
@@ -142,17 +141,15 @@ bool tarn_image_save_png(const char *path, tarn_tensor *image)
     if (!tarn__usable(who, path, "path") || !tarn__image_usable(who, image, &channels))
         return false;
     if ((channels != 1 && channels != 3 && channels != 4) || image->numel > TARN__IMAGE_MAX_BYTES)
-        return tarn_fail("%s: %s, expected 1, 3 or 4 channels and at most %d bytes", who,
-                         TARN__SHAPE_TEXT(image), TARN__IMAGE_MAX_BYTES);
+        return tarn_fail("%s: %s, expected 1, 3 or 4 channels and at most %d bytes", who, TARN__SHAPE_TEXT(image),
+                         TARN__IMAGE_MAX_BYTES);
     const unsigned char *pixels = tarn_data(image);
     if (!pixels)
         return false;
     size_t rows = (size_t)image->shape[0], row_bytes = (size_t)(image->shape[1] * channels);
     size_t room = compressBound((uLong)(rows * (row_bytes + 1))) + 1024;
     unsigned char *line = tarn__allocate(row_bytes + 1), *data = tarn__allocate(room);
-    size_t bytes = line && data
-                       ? compress_rows(pixels, rows, row_bytes, (size_t)channels, line, data, room)
-                       : 0;
+    size_t bytes = line && data ? compress_rows(pixels, rows, row_bytes, (size_t)channels, line, data, room) : 0;
     bool ok = false;
     if (bytes == 0)
         tarn_fail("%s: %s: no memory", who, path);

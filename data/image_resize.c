@@ -82,8 +82,8 @@ static void resize_row(void *context, int64_t y)
         for (int64_t c = 0; c < r->channels; c++) {
             float sum = 0;
             for (int64_t k = 0; k < r->columns.taps; k++)
-                sum += r->columns.weight[x * r->columns.taps + k] *
-                       (float)in[(r->columns.first[x] + k) * r->channels + c];
+                sum +=
+                    r->columns.weight[x * r->columns.taps + k] * (float)in[(r->columns.first[x] + k) * r->channels + c];
             *out++ = sum;
         }
 }
@@ -109,8 +109,7 @@ tarn_tensor *tarn_image_resize(tarn_tensor *image, int64_t height, int64_t width
         return NULL;
     int64_t shape[3] = {height, width, r.channels}, between[3] = {image->shape[0], width, r.channels}, numel;
     if (height < 1 || height > TARN__IMAGE_MAX_SIDE || width < 1 || width > TARN__IMAGE_MAX_SIDE) {
-        tarn_fail("%s: %s, expected sides of 1 to %d", who, tarn__shape_text_of(2, shape).text,
-                  TARN__IMAGE_MAX_SIDE);
+        tarn_fail("%s: %s, expected sides of 1 to %d", who, tarn__shape_text_of(2, shape).text, TARN__IMAGE_MAX_SIDE);
         return NULL;
     }
     if (!tarn__check_shape(who, TARN_F32, 3, between, &numel) || !(r.in = tarn_data(image)))

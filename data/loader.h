@@ -1,4 +1,17 @@
-/* data/loader.h: mini-batches. One epoch sees every example once; each epoch has an order of its own. */
+/* data/loader.h: mini-batches.
+ *
+ * An epoch shows every example once, in batches; the next epoch shows them again, in a new order when
+ * shuffling. The order is a function of the seed and the epoch's number alone, so a run can be resumed: save
+ * tarn_loader_epoch() and tarn_loader_batch(), and give them to tarn_loader_seek().
+ *
+ *     tarn_loader *train = tarn_loader_new(dataset, &(tarn_loader_opts){.shuffle = true, .seed = 1});
+ *     for (int epoch = 0; epoch < 10 && !tarn_error(); epoch++)
+ *         while (tarn_loader_next(train, t, &batch)) {
+ *             ... batch.x, batch.labels ...
+ *             tarn_tape_reset(t);
+ *         }
+ *
+ * One thread at a time uses a loader. */
 #ifndef TARN_LOADER_H
 #define TARN_LOADER_H
 
@@ -13,42 +26,50 @@ typedef struct tarn_loader tarn_loader;
 
 typedef struct tarn_loader_opts {
     int64_t batch_size;     /* 0 means 64 */
-    bool shuffle;           /* a new order each epoch: a function of the seed and the epoch's number alone */
+    bool shuffle;           /* each epoch in a new order; of a stream, see below */
     uint64_t seed;          /* of the orders */
-    bool drop_last;         /* leave out the last batch when it is short */
-    tarn_dtype dtype;       /* of the batches: TARN_F32 (the default) or TARN_F64 */
-    double mean, std;       /* a pixel p of 0..255 becomes (p/255 - mean) / std; std 0 means 1 */
-    int64_t shuffle_buffer; /* of a streamed loader: how many examples it draws from; 0 means 4096 */
+    bool drop_last;         /* leave out a last batch that is short */
+    tarn_dtype dtype;       /* of batch.x: TARN_F32 (the default) or TARN_F64 */
+    double mean, std;       /* u8: x = (v/255 - mean)/std; f32, f64: x = (v - mean)/std. std 0 means 1 */
+    int64_t shuffle_buffer; /* of a stream: how many examples to draw among; 0 means 1024 */
 } tarn_loader_opts;
 
+/* Both live on the tape, until its reset. */
 typedef struct tarn_batch {
-    tarn_tensor *x;      /* [B,H,W,C], on the tape */
-    tarn_tensor *labels; /* i32 [B], on the tape */
+    tarn_tensor *x;      /* [B,H,W,C], or [B,...]: B is batch_size, or less in the last batch */
+    tarn_tensor *labels; /* i32 [B] */
 } tarn_batch;
 
-/* Batches of a data set in memory, which must outlive the loader. opts NULL: every default. */
-TARN_API tarn_loader *tarn_loader_new(const tarn_dataset *dataset, const tarn_loader_opts *opts);
+/* A loader over a dataset, which must outlive it. opts NULL: every default. NULL with an error for an option
+ * out of range, a dataset without examples, drop_last with less than one batch, no memory. */
+TARN_API tarn_loader *tarn_loader_new(tarn_dataset *dataset, const tarn_loader_opts *opts);
 
-/* Batches read from a pair of IDX files (u8 images, integer labels) as they are needed: for data larger than memory. Shuffling
- * keeps shuffle_buffer examples, and puts a random one of them out for each one that comes in. */
-TARN_API tarn_loader *tarn_loader_new_streamed(const char *images, const char *labels, const tarn_loader_opts *opts);
+/* A loader over IDX files, of which the images (u8, f32 or f64 [N,...]) stay on disk and are read as they are
+ * needed; the labels (u8 or i32 [N]) are held. With shuffle, each example is drawn at random among the
+ * shuffle_buffer that were read last and not yet shown: an order less thorough than a dataset's, in bounded
+ * memory. Errors as above, and of the files. */
+TARN_API tarn_loader *tarn_loader_new_streamed(const char *images_path, const char *labels_path,
+                                               const tarn_loader_opts *opts);
 
+/* NULL is fine. Batches stay on their tapes. */
 TARN_API void tarn_loader_free(tarn_loader *loader);
 
-/* Puts the next batch on the tape, where it lives until the tape is reset. False at the end of an epoch, once: the call after
- * that begins the next epoch. False also on error: ask tarn_error(). Takes nothing from the heap but through the tape. */
-TARN_API bool tarn_loader_next(tarn_loader *loader, tarn_tape *tape, tarn_batch *batch);
+/* The next batch, on tape t. False, and a batch of NULLs, at the end of an epoch, after which the next call
+ * begins the next epoch; false with an error pending when something went wrong, after which the same batch is
+ * still the next. Takes nothing from the heap but what the tape needs to grow. */
+TARN_API bool tarn_loader_next(tarn_loader *loader, tarn_tape *t, tarn_batch *batch);
 
-/* How many batches an epoch has. Of NULL: 0. */
+/* Examples, and batches, in an epoch. Of NULL: 0. */
+TARN_API int64_t tarn_loader_examples(const tarn_loader *loader);
 TARN_API int64_t tarn_loader_batches(const tarn_loader *loader);
 
-/* The number of the epoch (from 0) and of the batch in it that the next call gives. */
+/* The epoch under way, or about to begin, from 0; and how many of its batches have been given. Of NULL: 0. */
 TARN_API int64_t tarn_loader_epoch(const tarn_loader *loader);
-TARN_API int64_t tarn_loader_position(const tarn_loader *loader);
+TARN_API int64_t tarn_loader_batch(const tarn_loader *loader);
 
-/* The next call gives batch `position` of epoch `epoch`: how training goes on where it stopped. A streamed loader reads what lies
- * before it. */
-TARN_API bool tarn_loader_seek(tarn_loader *loader, int64_t epoch, int64_t position);
+/* The next batch will be number `batch` (0 to tarn_loader_batches(); that: the epoch's end) of `epoch`.
+ * tarn_loader_seek(l, tarn_loader_epoch(l), 0) begins the epoch again. A stream reads up to there. */
+TARN_API bool tarn_loader_seek(tarn_loader *loader, int64_t epoch, int64_t batch);
 
 #ifdef __cplusplus
 }

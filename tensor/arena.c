@@ -108,7 +108,7 @@ void tarn__arena_reset(tarn__arena *arena)
     arena->used = 0;
     if (!block)
         return;
-    if (block->previous) {
+    if (block->previous || block->capacity < arena->peak) { /* released scratch counts: it comes again */
         size_t wanted = arena->peak + arena->peak / 8;
         while (block) {
             tarn__arena_block *previous = block->previous;

@@ -62,6 +62,8 @@ static bool next_block(const char *who, tarn_rng *rng, uint32_t words[4])
 {
     if (!rng)
         return tarn_fail("%s: rng is NULL", who);
+    if (tarn_error())
+        return false;
     tarn_philox(rng->key, rng->counter++, words);
     return true;
 }

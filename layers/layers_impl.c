@@ -1,0 +1,54 @@
+#include "layers/layers_impl.h"
+#include "tensor/tensor_impl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { MAX_NAME = 255 };
+
+bool tarn__is_size(const char *who, const char *what, int64_t size)
+{
+    return size >= 1 ? true : tarn_fail("%s: %s %" PRId64 ", expected 1 or more", who, what, size);
+}
+
+static bool full_name(const char *who, const char *name, const char *suffix, char out[MAX_NAME + 1])
+{
+    if (!*name)
+        return tarn_fail("%s: the name is empty", who);
+    int length = snprintf(out, MAX_NAME + 1, "%s.%s", name, suffix);
+    return length <= MAX_NAME ? true
+                              : tarn_fail("%s: the name \"%s.%s\" has %d bytes, expected at most %d", who, name, suffix,
+                                          length, MAX_NAME);
+}
+
+bool tarn__add_parts(const char *who, tarn_params *params, const char *name, int n, const tarn__part *parts)
+{
+    char full[MAX_NAME + 1];
+    if (!tarn__usable(who, params, "params") || !tarn__usable(who, name, "name"))
+        return false;
+    for (int i = 0; i < n; i++) {
+        int64_t numel;
+        if (!full_name(who, name, parts[i].suffix, full) ||
+            !tarn__check_shape(who, tarn_params_dtype(params), parts[i].ndim, parts[i].shape, &numel))
+            return false;
+        if (tarn_params_find(params, full))
+            return tarn_fail("%s: \"%s\" is already in the store", who, full);
+    }
+    for (int i = 0; i < n; i++) {
+        const tarn__part *part = &parts[i];
+        if (!full_name(who, name, part->suffix, full))
+            return false;
+        *part->tensor = part->trained ? tarn_params_add(params, full, part->ndim, part->shape)
+                                      : tarn_params_add_buffer(params, full, part->ndim, part->shape);
+        if (!*part->tensor)
+            return false;
+    }
+    return true;
+}
+
+bool tarn__applicable(const char *who, const tarn_tape *t, const void *layer, bool ready, const tarn_tensor *x)
+{
+    if (!tarn__usable(who, t, "tape") || !tarn__usable(who, layer, "layer") || !tarn__usable(who, x, "x"))
+        return false;
+    return ready ? true : tarn_fail("%s: the layer was not initialized", who);
+}

@@ -1,0 +1,87 @@
+/* optim/optimizer.h: optimisers, which move the parameters of a store along their gradients.
+ *
+ *     tarn_optim *adam = tarn_adam_new(params, NULL);
+ *     ...
+ *     tarn_backward(t, loss);
+ *     tarn_optim_step(adam);
+ *
+ * In the formulae w is a parameter, g its gradient, and t counts that parameter's own steps from 1. The updates agree
+ * with those of torch.optim. */
+#ifndef TARN_OPTIMIZER_H
+#define TARN_OPTIMIZER_H
+
+#include "tensor/params.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tarn_optim tarn_optim;
+
+/* An optimiser of all parameters that are in the store now, which must outlive it and must get no further parameters
+ * (buffers it may). Everything that a step needs is allocated here. The caller frees it with tarn_optim_free(). In
+ * the options 0 means the default, and NULL every default. NULL with an error for a store without parameters, options
+ * out of range, parameter names that leave no room for the state's prefix, or no memory. */
+
+typedef struct tarn_sgd_opts {
+    double lr;           /* 0 means 1e-2 */
+    double momentum;     /* 0 or more; 0: none */
+    double dampening;    /* any finite number */
+    bool nesterov;       /* needs momentum > 0 and dampening 0 */
+    double weight_decay; /* 0 or more */
+} tarn_sgd_opts;
+
+/* Stochastic gradient descent, with heavy-ball (Polyak 1964) or Nesterov momentum in the form of Sutskever, Martens,
+ * Dahl & Hinton (ICML 2013), the learning rate outside the velocity u:
+ *   g = g + weight_decay*w;   u = momentum*u + (1-dampening)*g   (u = g at t = 1);
+ *   w = w - lr*u,   with nesterov  w = w - lr*(g + momentum*u),   without momentum  w = w - lr*g. */
+TARN_API tarn_optim *tarn_sgd_new(tarn_params *params, const tarn_sgd_opts *opts);
+
+typedef struct tarn_adam_opts {
+    double lr;           /* 0 means 1e-3 */
+    double beta1;        /* in [0,1); 0 means 0.9 (for no averaging: 1e-30) */
+    double beta2;        /* in [0,1); 0 means 0.999 */
+    double eps;          /* 0 or more; 0 means 1e-8 */
+    double weight_decay; /* 0 or more; of tarn_adamw_new, 0 means 0.01 */
+} tarn_adam_opts;
+
+/* Adam (Kingma & Ba 2015, 1412.6980, algorithm 1):
+ *   g = g + weight_decay*w;   m = beta1*m + (1-beta1)*g;   v = beta2*v + (1-beta2)*g^2;
+ *   w = w - lr * m/(1-beta1^t) / (sqrt(v/(1-beta2^t)) + eps). */
+TARN_API tarn_optim *tarn_adam_new(tarn_params *params, const tarn_adam_opts *opts);
+
+/* AdamW (Loshchilov & Hutter 2019, 1711.05101): Adam whose weight decay bypasses the moments: w = w -
+ * lr*weight_decay*w comes first, and g is left as it is. For no decay at all use tarn_adam_new(). */
+TARN_API tarn_optim *tarn_adamw_new(tarn_params *params, const tarn_adam_opts *opts);
+
+/* NULL is fine. The store and its parameters stay. */
+TARN_API void tarn_optim_free(tarn_optim *o);
+
+/* One step of every parameter whose gradient has been filled; these gradients are then zero and not filled. A
+ * parameter without a filled gradient is left alone, its state and its t too. False, and nothing has changed, when an
+ * error is pending, when the store has got a parameter since the optimiser was made, or when a count in the state is
+ * not one. A gradient that is not finite makes weights that are not: see tarn_clip_grad_norm() for a look at it
+ * first. */
+TARN_API bool tarn_optim_step(tarn_optim *o);
+
+/* The learning rate for the next steps: finite, 0 or more. The state does not hold it. */
+TARN_API bool tarn_optim_set_lr(tarn_optim *o, double lr);
+
+/* Of NULL: 0. */
+TARN_API double tarn_optim_lr(const tarn_optim *o);
+
+/* How many times tarn_optim_step() has succeeded, those before the state was saved and loaded included: what a
+ * schedule asks for. Exact up to 2^44. Of NULL: 0. */
+TARN_API int64_t tarn_optim_steps(const tarn_optim *o);
+
+/* What the optimiser remembers from step to step, as a store of buffers that can be saved and loaded like any other,
+ * and belongs to the optimiser: for each parameter "adam.m.NAME" and "adam.v.NAME" ("adamw.m.NAME" and so on; SGD
+ * with momentum: "sgd.velocity.NAME") of the parameter's shape, and the counts "adam.steps" [1 + parameters, 2]: row
+ * 0 counts the optimiser's steps, row i+1 those of the i-th parameter, as high*2^20 + low, so that f32 holds them
+ * exactly. NULL of NULL. */
+TARN_API tarn_params *tarn_optim_state(const tarn_optim *o);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,76 @@
+#include "optim/schedule.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#define PI 3.14159265358979323846
+
+static bool is_rate(const char *who, const char *what, double value)
+{
+    return isfinite(value) && value >= 0
+               ? true
+               : tarn_fail("%s: %s %g, expected a finite number that is 0 or more", who, what, value);
+}
+
+static bool is_count(const char *who, const char *what, int64_t value, int64_t least)
+{
+    return value >= least ? true
+                          : tarn_fail("%s: %s %" PRId64 ", expected %" PRId64 " or more", who, what, value, least);
+}
+
+double tarn_lr_step_decay(double base, int64_t step, int64_t every, double factor)
+{
+    static const char who[] = "tarn_lr_step_decay";
+    if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0) || !is_count(who, "every", every, 1) ||
+        !is_rate(who, "factor", factor))
+        return NAN;
+    return base * pow(factor, (double)(step / every));
+}
+
+double tarn_lr_exponential(double base, int64_t step, double factor)
+{
+    static const char who[] = "tarn_lr_exponential";
+    if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0) || !is_rate(who, "factor", factor))
+        return NAN;
+    return base * pow(factor, (double)step);
+}
+
+static double cosine(double base, int64_t step, int64_t total, double low)
+{
+    return step >= total ? low : low + (base - low) * (1 + cos(PI * (double)step / (double)total)) / 2;
+}
+
+double tarn_lr_cosine(double base, int64_t step, int64_t total, double floor)
+{
+    static const char who[] = "tarn_lr_cosine";
+    if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0) || !is_count(who, "total", total, 1) ||
+        !is_rate(who, "floor", floor))
+        return NAN;
+    return cosine(base, step, total, floor);
+}
+
+static double warmup_factor(int64_t step, int64_t warmup)
+{
+    return step >= warmup ? 1 : ((double)step + 1) / (double)warmup;
+}
+
+double tarn_lr_warmup(int64_t step, int64_t warmup)
+{
+    static const char who[] = "tarn_lr_warmup";
+    if (!is_count(who, "step", step, 0) || !is_count(who, "warmup", warmup, 0))
+        return NAN;
+    return warmup_factor(step, warmup);
+}
+
+double tarn_lr_warmup_cosine(double base, int64_t step, int64_t warmup, int64_t total, double floor)
+{
+    static const char who[] = "tarn_lr_warmup_cosine";
+    if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0) || !is_count(who, "warmup", warmup, 0) ||
+        !is_rate(who, "floor", floor))
+        return NAN;
+    if (total <= warmup) {
+        tarn_fail("%s: total %" PRId64 ", expected more than warmup, which is %" PRId64, who, total, warmup);
+        return NAN;
+    }
+    return step < warmup ? base * warmup_factor(step, warmup) : cosine(base, step - warmup, total - warmup, floor);
+}

@@ -1,0 +1,37 @@
+/* optim/schedule.h: learning rates as functions of the step, for tarn_optim_set_lr().
+ *
+ *     tarn_optim_set_lr(adam, tarn_lr_cosine(1e-3, tarn_optim_steps(adam), 10000, 1e-5));
+ *
+ * They keep nothing: a run that resumes at step n goes on as if it had never stopped. Steps count from 0. An argument
+ * out of range gives NaN with an error. Rates are finite and 0 or more. */
+#ifndef TARN_SCHEDULE_H
+#define TARN_SCHEDULE_H
+
+#include "tensor/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* base * factor^floor(step/every): multiplied by `factor` (0 or more) every `every` (1 or more) steps. */
+TARN_API double tarn_lr_step_decay(double base, int64_t step, int64_t every, double factor);
+
+/* base * factor^step, factor 0 or more. */
+TARN_API double tarn_lr_exponential(double base, int64_t step, double factor);
+
+/* floor + (base - floor) * (1 + cos(pi*step/total)) / 2, and `floor` from step `total` (1 or more) on: one period of
+ * SGDR (Loshchilov & Hutter 2017, 1608.03983, equation 5). For warm restarts pass step % total. */
+TARN_API double tarn_lr_cosine(double base, int64_t step, int64_t total, double floor);
+
+/* A factor for any of the others: (step+1)/warmup, and 1 from step warmup-1 on (Goyal et al. 2017, 1706.02677,
+ * section 2.2). It is never 0, so that the first step counts. warmup 0: always 1. */
+TARN_API double tarn_lr_warmup(int64_t step, int64_t warmup);
+
+/* base * tarn_lr_warmup(step, warmup) in the first `warmup` steps, then tarn_lr_cosine over the total - warmup that
+ * are left; 0 <= warmup < total. */
+TARN_API double tarn_lr_warmup_cosine(double base, int64_t step, int64_t warmup, int64_t total, double floor);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,111 @@
+#!/bin/sh
+# The library as others get it: what the shared one imports and exports, the installed headers, and a program
+# outside this folder built against an installation with pkg-config. Reads CC and BUILD; speaks as cmocka does.
+set -u
+CC=${CC:-gcc}
+BUILD=${BUILD:-build}
+MAKE=${MAKE:-make}
+PKG_CONFIG=${PKG_CONFIG:-pkg-config}
+here=$(mktemp -d) || exit 1
+trap 'rm -rf "$here"' EXIT
+root=$here/root
+lib=$root/opt/tarn/lib
+library=$lib/libtarn.so.0
+tests="ends_no_process exports_only_its_api headers_stand_alone headers_suit_cpp shared_program static_program
+uninstall_leaves_nothing"
+
+fail() {
+    echo "$*"
+    return 1
+}
+
+pkg() {
+    PKG_CONFIG_PATH=$lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root "$PKG_CONFIG" "$@" tarn
+}
+
+installs() {
+    "$MAKE" -s install CC="$CC" BUILD="$BUILD" DESTDIR="$root" PREFIX=/opt/tarn LIBDIR=/opt/tarn/lib \
+        INCLUDEDIR=/opt/tarn/include 2>&1 && [ -e "$library" ] || fail "make install failed"
+}
+
+ends_no_process() {
+    bad=$(nm -D --undefined-only "$library" |
+        grep -wE 'exit|_exit|_Exit|quick_exit|abort|__assert_fail|__assert|raise|kill|pthread_exit|longjmp')
+    [ -z "$bad" ] || fail "the library must leave the process alone, but calls: $bad"
+}
+
+# The functions that tarn.h declares for users, and those that the library has: the same.
+exports_only_its_api() {
+    readelf -d "$library" | grep -q 'SONAME.*\[libtarn\.so\.0\]' || fail "no SONAME libtarn.so.0" || return 1
+    nm -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort >"$here/has"
+    # shellcheck disable=SC2046
+    echo '#include <tarn.h>' | $CC $(pkg --cflags) -E -P -x c - | tr '\n' ' ' | tr ';' '\n' |
+        sed -n 's/.*visibility *( *"default" *)[^(]*) *)[^(]*\(tarn_[a-z0-9_]*\) *(.*/\1/p' | sort >"$here/says"
+    [ -s "$here/says" ] || fail "no public function in tarn.h" || return 1
+    if grep -q '^tarn__' "$here/has"; then fail "internal names are exported"; return 1; fi
+    diff "$here/says" "$here/has" || fail "< is declared in tarn.h and not exported, > the other way round"
+}
+
+headers_stand_alone() {
+    [ -e "$root/opt/tarn/include/tarn/tarn.h" ] || fail "tarn.h is not installed" || return 1
+    for header in $(cd "$root/opt/tarn/include/tarn" && find . -name '*.h'); do
+        # shellcheck disable=SC2046
+        echo "#include <$header>" | $CC -std=c17 -Wall -Wextra -Wpedantic -Werror $(pkg --cflags) -fsyntax-only -x c - ||
+            fail "$header does not compile on its own" || return 1
+    done
+    internal=$(find "$root/opt/tarn/include" -name '*_impl.h' -o -name op.h -o -name kernels.h)
+    [ -z "$internal" ] || fail "internal headers are installed: $internal"
+}
+
+headers_suit_cpp() {
+    command -v g++ >/dev/null || return 77
+    # shellcheck disable=SC2046
+    echo '#include <tarn.h>' | g++ -std=c++17 -Wall -Wextra -Werror $(pkg --cflags) -fsyntax-only -x c++ -
+}
+
+hello() {
+    cp examples/hello.c "$here/hello.c" && cd "$here" && $CC -std=c17 -Werror "$@" -o hello || return 1
+    said=$(LD_LIBRARY_PATH=$lib ./hello) || return 1
+    echo "$said"
+    case $said in *"y = 1.818595"*) ;; *) fail "2 sin 2 is 1.818595" ;; esac
+}
+
+shared_program() {
+    # shellcheck disable=SC2046
+    (hello $(pkg --cflags) hello.c $(pkg --libs)) || return 1
+    readelf -d "$here/hello" | grep -q 'NEEDED.*\[libtarn\.so\.0\]' || fail "the program does not ask for libtarn.so.0"
+}
+
+static_program() {
+    mkdir "$here/shared" && mv "$lib"/libtarn.so* "$here/shared/" || return 1
+    # shellcheck disable=SC2046
+    (hello $(pkg --cflags) hello.c $(pkg --static --libs))
+    status=$?
+    mv "$here"/shared/* "$lib/"
+    [ $status -eq 0 ] || return 1
+    if readelf -d "$here/hello" | grep -q libtarn; then fail "the program asks for the shared library"; fi
+}
+
+uninstall_leaves_nothing() {
+    "$MAKE" -s uninstall DESTDIR="$root" PREFIX=/opt/tarn LIBDIR=/opt/tarn/lib INCLUDEDIR=/opt/tarn/include || return 1
+    left=$(find "$root" ! -type d)
+    [ -z "$left" ] || fail "still there: $left"
+}
+
+echo "[==========] Running $(echo "$tests" | wc -w) test(s)."
+passed=0 failed='' skipped=''
+installs || tests=installs
+for name in $tests; do
+    echo "[ RUN      ] $name"
+    "$name" 2>&1
+    case $? in
+    0) echo "[       OK ] $name" && passed=$((passed + 1)) ;;
+    77) echo "[  SKIPPED ] $name" && skipped="$skipped $name" ;;
+    *) echo "[  FAILED  ] $name" && failed="$failed $name" ;;
+    esac
+done
+echo "[==========] $(echo "$tests" | wc -w) test(s) run."
+echo "[  PASSED  ] $passed test(s)."
+[ -z "$skipped" ] || echo "[  SKIPPED ] $(echo "$skipped" | wc -w) test(s), listed below:$skipped"
+[ -z "$failed" ] || echo "[  FAILED  ] $(echo "$failed" | wc -w) test(s), listed below:$failed"
+[ -z "$failed" ]

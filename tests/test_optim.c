@@ -1,0 +1,331 @@
+/* Optimisers against scalar loops over doubles that are written here from the formulae. */
+#include "tests/optim_cases.h"
+
+static double or_default(double value, double standard)
+{
+    return value == 0 ? standard : value;
+}
+
+static double reference_sgd(const tarn_sgd_opts *o, double w, int param, int64_t i, int from, int to)
+{
+    double velocity = 0, lr = or_default(o->lr, 0.01);
+    for (int step = from; step < to; step++) {
+        double g = gradient(step, param, i) + o->weight_decay * w;
+        if (step == from)
+            velocity = g;
+        else
+            velocity = o->momentum * velocity + (1 - o->dampening) * g;
+        if (o->momentum == 0)
+            w = w - lr * g;
+        else if (o->nesterov)
+            w = w - lr * (g + o->momentum * velocity);
+        else
+            w = w - lr * velocity;
+    }
+    return w;
+}
+
+static double reference_adam(const tarn_adam_opts *o, bool decoupled, double w, int param, int64_t i, int from, int to)
+{
+    double m = 0, v = 0, lr = or_default(o->lr, 1e-3), eps = or_default(o->eps, 1e-8);
+    double b1 = or_default(o->beta1, 0.9), b2 = or_default(o->beta2, 0.999), b1t = 1, b2t = 1;
+    double decay = or_default(o->weight_decay, decoupled ? 0.01 : 0);
+    for (int step = from; step < to; step++) {
+        double g = gradient(step, param, i);
+        if (decoupled)
+            w -= lr * decay * w;
+        else
+            g += decay * w;
+        m = b1 * m + (1 - b1) * g;
+        v = b2 * v + (1 - b2) * g * g;
+        b1t *= b1;
+        b2t *= b2;
+        w -= lr * (m / (1 - b1t)) / (sqrt(v / (1 - b2t)) + eps);
+    }
+    return w;
+}
+
+/* The weight after the steps from..to-1. */
+static double reference(const rule *r, int param, int64_t i, int from, int to)
+{
+    double w = first_weight(param, i);
+    return r->kind == SGD ? reference_sgd(&r->sgd, w, param, i, from, to)
+                          : reference_adam(&r->adam, r->kind == ADAMW, w, param, i, from, to);
+}
+
+static void expect_param(const rule *r, tarn_params *p, int k, int from, int to, double tolerance)
+{
+    tarn_tensor *x = param(p, k);
+    for (int64_t i = 0; i < x->numel; i++) {
+        double got = tarn__load(x, i), want = reference(r, k, i, from, to);
+        if (!(fabs(got - want) <= tolerance * fmax(1, fabs(want))))
+            fail_msg("%s: %s[%ld] is %.17g, expected %.17g", r->name, specs[k].name, (long)i, got, want);
+    }
+}
+
+static void steps_agree(tarn_dtype dtype, double tolerance)
+{
+    for (int i = 0; i < N_RULES; i++) {
+        tarn_params *p = store_new(dtype);
+        tarn_optim *o = optim_new(&rules[i], p);
+        assert_non_null(o);
+        for (int step = 0; step < STEPS; step++) {
+            fill_all(p, step);
+            assert_true(tarn_optim_step(o));
+        }
+        assert_int_equal(tarn_optim_steps(o), STEPS);
+        for (int k = 0; k < N_PARAMS; k++)
+            expect_param(&rules[i], p, k, 0, STEPS, tolerance);
+        tarn_optim_free(o);
+        tarn_params_free(p);
+    }
+    assert_null(tarn_error());
+}
+
+static void f64_steps_agree_with_the_formulae(void **state)
+{
+    (void)state;
+    steps_agree(TARN_F64, 1e-13);
+}
+
+static void f32_steps_agree_with_the_formulae(void **state)
+{
+    (void)state;
+    steps_agree(TARN_F32, 3e-6);
+}
+
+/* Two closed forms that owe nothing to the references. */
+static void known_values(void **state)
+{
+    (void)state;
+    tarn_params *p = tarn_params_new(TARN_F64);
+    tarn_tensor *x = tarn_params_add(p, "x", TARN_SHAPE(2));
+    tarn_optim *adam = tarn_adam_new(p, &(tarn_adam_opts){.lr = 0.25});
+    double *g = x->grad->data, *w = x->data;
+    g[0] = 1e-3, g[1] = -500, x->has_grad = true;
+    assert_true(tarn_optim_step(adam)); /* lr * g / (|g| + eps) */
+    assert_near(w[0], -0.25 / (1 + 1e-5), 1e-12);
+    assert_near(w[1], 0.25, 1e-10);
+    tarn_optim_free(adam);
+
+    /* A constant gradient: after n steps the sum of lr*g*(1-mu^k)/(1-mu), k = 1..n. */
+    tarn_optim *sgd = tarn_sgd_new(p, &(tarn_sgd_opts){.lr = 0.5, .momentum = 0.5});
+    w[0] = w[1] = 0;
+    for (int k = 0; k < 3; k++) {
+        g[0] = g[1] = 1, x->has_grad = true;
+        assert_true(tarn_optim_step(sgd));
+    }
+    assert_near(w[0], -0.5 * (1 + 1.5 + 1.75), 1e-15);
+    tarn_optim_free(sgd);
+    tarn_params_free(p);
+}
+
+/* ---- what a step leaves alone ---- */
+
+static void a_parameter_without_gradient_is_skipped(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_RULES; i++) {
+        tarn_params *p = store_new(TARN_F64);
+        tarn_optim *o = optim_new(&rules[i], p);
+        for (int step = 0; step < STEPS; step++) {
+            if (step >= 3)
+                fill_one(p, 1, step);
+            fill_one(p, 2, step);
+            uint64_t version = param(p, 0)->version;
+            assert_true(tarn_optim_step(o));
+            assert_int_equal(param(p, 0)->version, version);
+        }
+        expect_param(&rules[i], p, 0, 0, 0, 0);
+        expect_param(&rules[i], p, 1, 3, STEPS, 1e-13); /* its own t starts at step 3 */
+        expect_param(&rules[i], p, 2, 0, STEPS, 1e-13);
+        assert_int_equal(tarn_optim_steps(o), STEPS);
+        tarn_optim_free(o);
+        tarn_params_free(p);
+    }
+}
+
+static void a_step_clears_the_gradients_and_tells_the_tape(void **state)
+{
+    (void)state;
+    tarn_params *p = store_new(TARN_F32);
+    tarn_optim *o = tarn_adamw_new(p, NULL);
+    fill_all(p, 0);
+    uint64_t version = param(p, 1)->version, grad_version = param(p, 1)->grad->version;
+    assert_true(tarn_optim_step(o));
+    assert_true(param(p, 1)->version > version);
+    assert_true(param(p, 1)->grad->version > grad_version);
+    for (int k = 0; k < N_PARAMS; k++) {
+        assert_false(tarn_param_has_grad(param(p, k)));
+        for (int64_t i = 0; i < param(p, k)->numel; i++)
+            assert_true(tarn__load(param(p, k)->grad, i) == 0);
+    }
+    tarn_optim_free(o);
+    tarn_params_free(p);
+}
+
+static void a_pending_error_stops_the_step(void **state)
+{
+    (void)state;
+    tarn_params *p = store_new(TARN_F64);
+    tarn_optim *o = tarn_sgd_new(p, NULL);
+    fill_all(p, 0);
+    tarn_fail("something before");
+    assert_false(tarn_optim_step(o));
+    assert_false(tarn_optim_set_lr(o, 5));
+    assert_null(tarn_adam_new(p, NULL));
+    assert_true(isnan(tarn_clip_grad_norm(p, 1e-3)));
+    assert_false(tarn_clip_grad_value(p, 1e-3));
+    expect_error("something before");
+    assert_true(tarn_optim_lr(o) == 1e-2);
+    assert_true(param(p, 1)->has_grad);
+    assert_true(tarn__load(param(p, 1)->grad, 3) == gradient(0, 1, 3));
+    assert_int_equal(tarn_optim_steps(o), 0);
+    expect_param(&rules[1], p, 1, 0, 0, 0);
+    tarn_optim_free(o);
+    tarn_params_free(p);
+}
+
+static void a_store_that_grew_is_an_error(void **state)
+{
+    (void)state;
+    tarn_params *p = store_new(TARN_F64);
+    tarn_optim *o = tarn_sgd_new(p, NULL);
+    assert_non_null(tarn_params_add_buffer(p, "late buffer", TARN_SHAPE(2)));
+    fill_all(p, 0);
+    assert_true(tarn_optim_step(o));
+    assert_non_null(tarn_params_add(p, "late", TARN_SHAPE(2)));
+    fill_all(p, 1);
+    for (int again = 0; again < 2; again++) {
+        assert_false(tarn_optim_step(o));
+        expect_error("\"late\" was added");
+    }
+    expect_param(&rules[1], p, 1, 0, 1, 1e-13);
+    assert_int_equal(tarn_optim_steps(o), 1);
+    tarn_optim_free(o);
+    tarn_params_free(p);
+}
+
+/* ---- the learning rate ---- */
+
+static void the_learning_rate_can_change(void **state)
+{
+    (void)state;
+    tarn_params *p = tarn_params_new(TARN_F64);
+    tarn_tensor *x = tarn_params_add(p, "x", 0, NULL);
+    tarn_optim *o = tarn_sgd_new(p, &(tarn_sgd_opts){.lr = 0.5});
+    assert_true(tarn_optim_lr(o) == 0.5);
+    assert_true(tarn_optim_set_lr(o, 0.125));
+    assert_true(tarn_optim_lr(o) == 0.125);
+    tarn__store(x->grad, 0, 8);
+    x->has_grad = true;
+    assert_true(tarn_optim_step(o));
+    assert_true(tarn_item(x) == -1);
+    const double bad[] = {-1e-3, NAN, INFINITY};
+    for (int i = 0; i < 3; i++) {
+        assert_false(tarn_optim_set_lr(o, bad[i]));
+        expect_error("tarn_optim_set_lr: lr");
+    }
+    assert_true(tarn_optim_lr(o) == 0.125);
+    assert_true(tarn_optim_set_lr(o, 0));
+    assert_true(tarn_optim_lr(o) == 0);
+    tarn_optim_free(o);
+    tarn_params_free(p);
+}
+
+/* ---- errors ---- */
+
+static void bad_options_are_errors(void **state)
+{
+    (void)state;
+    static const struct {
+        tarn_sgd_opts opts;
+        const char *part;
+    } sgd[] = {
+        {{.lr = -1}, "tarn_sgd_new: lr -1"},
+        {{.lr = NAN}, "lr"},
+        {{.lr = INFINITY}, "lr inf"},
+        {{.momentum = -0.1}, "momentum -0.1"},
+        {{.momentum = NAN}, "momentum"},
+        {{.momentum = 0.9, .dampening = INFINITY}, "dampening inf"},
+        {{.weight_decay = -1}, "weight_decay -1"},
+        {{.nesterov = true}, "nesterov with momentum 0"},
+        {{.nesterov = true, .momentum = 0.9, .dampening = 0.1}, "dampening 0.1"},
+    };
+    static const struct {
+        tarn_adam_opts opts;
+        const char *part;
+    } adam[] = {
+        {{.lr = -1}, "lr -1"},
+        {{.lr = NAN}, "lr"},
+        {{.beta1 = 1}, "beta1 1"},
+        {{.beta1 = -0.5}, "beta1"},
+        {{.beta2 = 1.5}, "beta2 1.5"},
+        {{.beta2 = NAN}, "beta2"},
+        {{.eps = -1e-8}, "eps"},
+        {{.eps = INFINITY}, "eps"},
+        {{.weight_decay = -1}, "weight_decay"},
+        {{.weight_decay = NAN}, "weight_decay"},
+    };
+    tarn_params *p = store_new(TARN_F32);
+    for (size_t i = 0; i < sizeof sgd / sizeof *sgd; i++) {
+        assert_null(tarn_sgd_new(p, &sgd[i].opts));
+        expect_error(sgd[i].part);
+    }
+    for (size_t i = 0; i < sizeof adam / sizeof *adam; i++) {
+        assert_null(tarn_adam_new(p, &adam[i].opts));
+        expect_error(adam[i].part);
+        assert_null(tarn_adamw_new(p, &adam[i].opts));
+        expect_error("tarn_adamw_new");
+    }
+    tarn_params_free(p);
+}
+
+static void bad_arguments_are_errors(void **state)
+{
+    (void)state;
+    assert_null(tarn_sgd_new(NULL, NULL));
+    expect_error("tarn_sgd_new: params is NULL");
+    assert_null(tarn_adam_new(NULL, NULL));
+    expect_error("tarn_adam_new: params is NULL");
+    assert_false(tarn_optim_step(NULL));
+    expect_error("tarn_optim_step: optimiser is NULL");
+    assert_false(tarn_optim_set_lr(NULL, 1));
+    expect_error("tarn_optim_set_lr: optimiser is NULL");
+    assert_true(tarn_optim_lr(NULL) == 0 && tarn_optim_steps(NULL) == 0 && !tarn_optim_state(NULL));
+    tarn_optim_free(NULL);
+
+    tarn_params *p = tarn_params_new(TARN_F32);
+    assert_non_null(tarn_params_add_buffer(p, "buffer", TARN_SHAPE(2)));
+    assert_null(tarn_sgd_new(p, NULL));
+    expect_error("no parameters");
+    char name[256];
+    memset(name, 'x', 255);
+    name[255] = '\0';
+    assert_non_null(tarn_params_add(p, name, TARN_SHAPE(2)));
+    assert_null(tarn_adam_new(p, NULL));
+    expect_error("too long a name");
+    tarn_optim *plain = tarn_sgd_new(p, NULL); /* keeps nothing by name */
+    assert_non_null(plain);
+    tarn_optim_free(plain);
+    tarn_params_free(p);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, nothing_pending, nothing_pending)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(f64_steps_agree_with_the_formulae),
+        TEST(f32_steps_agree_with_the_formulae),
+        TEST(known_values),
+        TEST(a_parameter_without_gradient_is_skipped),
+        TEST(a_step_clears_the_gradients_and_tells_the_tape),
+        TEST(a_pending_error_stops_the_step),
+        TEST(a_store_that_grew_is_an_error),
+        TEST(the_learning_rate_can_change),
+        TEST(bad_options_are_errors),
+        TEST(bad_arguments_are_errors),
+    };
+    return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
+}
