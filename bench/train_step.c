@@ -226,8 +226,8 @@ int main(int argc, char **argv)
         {"--steps", "N", CLI_INT, &steps, 1, MAX_STEPS, "timed steps"},
         {"--layout", "NAME", CLI_TEXT, &layout, 0, 0, "accepted and ignored: tarn's layout is nhwc"},
     };
-    const int status = cli_parse("train_step", "Times one training step of a small network on random data.",
-                                 options, sizeof options / sizeof *options, argc, argv);
+    const int status = cli_parse("train_step", "Times one training step of a small network on random data.", options,
+                                 sizeof options / sizeof *options, argc, argv);
     if (status >= 0)
         return status;
     const struct recipe *r = NULL;

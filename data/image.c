@@ -14,14 +14,15 @@
 enum { PREFIX = TARN__ALIGN }; /* holds a block's size */
 
 static _Thread_local size_t budget;
+static _Thread_local const char *shortage; /* why memory was refused; stb_image itself may not say so */
 
 static void *image_allocate(size_t bytes)
 {
-    if (bytes > budget)
+    char *block = bytes > budget ? NULL : tarn__allocate_zeroed(bytes + PREFIX);
+    if (!block) {
+        shortage = bytes > budget ? "it takes more memory than its size warrants" : "no memory";
         return NULL;
-    char *block = tarn__allocate_zeroed(bytes + PREFIX);
-    if (!block)
-        return NULL;
+    }
     memcpy(block, &bytes, sizeof bytes);
     budget -= bytes;
     return block + PREFIX;
@@ -67,7 +68,7 @@ static void *image_reallocate(void *data, size_t old_bytes, size_t bytes)
 
 static tarn_tensor *decode_failed(const char *who)
 {
-    const char *why = stbi_failure_reason();
+    const char *why = shortage ? shortage : stbi_failure_reason();
     tarn_fail("%s: the picture could not be decoded: %s", who, why ? why : "unknown");
     return NULL;
 }
@@ -84,6 +85,7 @@ static tarn_tensor *decode(const char *who, const unsigned char *data, size_t by
     int width, height, in_file;
     if (!tarn__image_check(who, data, bytes))
         return NULL;
+    shortage = NULL;
     budget = fair_budget(bytes, 0);
     if (!stbi_info_from_memory(data, (int)bytes, &width, &height, &in_file))
         return decode_failed(who);

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-enum { DEFAULT_BATCH = 64, DEFAULT_BUFFER = 1024, MAX_BATCH = 1 << 24, EPOCH_SHIFT = 40 };
+enum { DEFAULT_BATCH = 64, DEFAULT_BUFFER = 1024, MAX_BATCH = 1 << 24, EPOCH_SHIFT = 40, TILE = 1 << 16 };
 
 struct tarn_loader {
     tarn__feed *feed;
@@ -16,6 +16,7 @@ struct tarn_loader {
     int64_t batches, epoch, batch; /* in an epoch; under way; given in it */
     bool begun;                    /* the feed stands at `batch` of `epoch` */
     double of_byte[256];           /* x of each u8 value */
+    float of_byte_f32[256];
 };
 
 /* ---- making */
@@ -59,7 +60,7 @@ static tarn_loader *loader_over(const char *who, tarn__feed *feed, const tarn_lo
     l->opts = *opts;
     l->batches = batches_of(feed->count, opts);
     for (int i = 0; i < 256; i++)
-        l->of_byte[i] = (i / 255.0 - opts->mean) / opts->std;
+        l->of_byte_f32[i] = (float)(l->of_byte[i] = (i / 255.0 - opts->mean) / opts->std);
     return l;
 }
 
@@ -95,6 +96,7 @@ void tarn_loader_free(tarn_loader *l)
 typedef struct conversion {
     const tarn_loader *loader;
     void *x;
+    int64_t n, grain; /* examples in the batch, and in a tile */
 } conversion;
 
 static double value_at(const tarn_loader *l, const void *in, int64_t i)
@@ -109,18 +111,32 @@ static double value_at(const tarn_loader *l, const void *in, int64_t i)
     }
 }
 
-static void convert_example(void *context, int64_t i)
+static void convert_example(const tarn_loader *l, const void *in, void *x, int64_t first, int64_t n)
 {
-    const conversion *c = context;
-    const tarn_loader *l = c->loader;
-    const void *in = l->feed->example(l->feed, i);
-    int64_t n = l->feed->shape.numel;
-    if (l->opts.dtype == TARN_F32)
+    if (l->opts.dtype == TARN_F64)
         for (int64_t j = 0; j < n; j++)
-            ((float *)c->x)[i * n + j] = (float)value_at(l, in, j);
+            ((double *)x)[first + j] = value_at(l, in, j);
+    else if (l->feed->shape.dtype == TARN_U8)
+        for (int64_t j = 0; j < n; j++)
+            ((float *)x)[first + j] = l->of_byte_f32[((const uint8_t *)in)[j]];
     else
         for (int64_t j = 0; j < n; j++)
-            ((double *)c->x)[i * n + j] = value_at(l, in, j);
+            ((float *)x)[first + j] = (float)value_at(l, in, j);
+}
+
+static void convert_tile(void *context, int64_t tile)
+{
+    const conversion *c = context;
+    int64_t numel = c->loader->feed->shape.numel, first = tile * c->grain;
+    int64_t last = first + c->grain < c->n ? first + c->grain : c->n;
+    for (int64_t i = first; i < last; i++)
+        convert_example(c->loader, c->loader->feed->example(c->loader->feed, i), c->x, i * numel, numel);
+}
+
+static void convert(const tarn_loader *l, void *x, int64_t n)
+{
+    int64_t numel = l->feed->shape.numel, grain = numel > 0 && numel < TILE ? TILE / numel : 1;
+    tarn__parallel_for(tarn__tiles(n, grain), convert_tile, &(conversion){l, x, n, grain});
 }
 
 /* Each epoch draws from a part of the seed's stream that no other epoch, and no user who starts at its
@@ -165,7 +181,7 @@ bool tarn_loader_next(tarn_loader *l, tarn_tape *t, tarn_batch *b)
         l->begun = false;
         return false;
     }
-    tarn__parallel_for(n, convert_example, &(conversion){l, x->data});
+    convert(l, x->data, n);
     for (int64_t i = 0; i < n; i++)
         ((int32_t *)labels->data)[i] = l->feed->label(l->feed, i);
     l->batch++;

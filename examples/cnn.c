@@ -46,7 +46,7 @@ static void net_init(struct net *m, tarn_rng *rng)
     tarn_batchnorm_init(&m->b2, m->params, "b2", 64, NULL);
     tarn_linear_init(&m->f1, m->params, "f1", rng, 7 * 7 * 64, 128, NULL);
     tarn_linear_init(&m->f2, m->params, "f2", rng, 128, CLASSES, NULL);
-    tarn_dropout_init(&m->drop, 0.3, rng);
+    tarn_dropout_init(&m->drop, 0.25, rng);
 }
 
 /* x [N,28,28,1] -> logits [N,10] */
@@ -195,13 +195,17 @@ static void draw(const history *h, tarn_dataset *test, guess *guesses, const str
                  const char *const *classes)
 {
     char note[512], path[4096];
-    snprintf(note, sizeof note, "%s; batches of %lld, Adam, learning rate %g with warm-up and cosine decay, seed %lld",
+    snprintf(note, sizeof note,
+             "%s; Adam, batches of %lld, learning rate %g with warm-up and cosine decay, seed %lld; "
+             "dropout is on in training",
              o->data, (long long)o->batch_size, o->lr, (long long)o->seed);
     if (!o->load)
         history_write(h, o->out, "The network", note);
     if (!tarn_error() && cli_join(path, sizeof path, o->out, "mistakes.png"))
         mistakes_draw(path, guesses, tarn_dataset_count(test), tarn_data(tarn_dataset_images(test)), SIDE, SIDE,
                       classes);
+    if (!tarn_error() && !o->quiet)
+        fprintf(stderr, "pictures and numbers are in %s/\n", o->out);
 }
 
 /* Trains unless weights were loaded, tests, saves and draws. Returns the test accuracy. */
@@ -213,7 +217,7 @@ static double learn_and_test(const struct net *m, const struct options *o, const
     struct score score = {0, 0, 0};
     if (!guesses)
         tarn_fail("no memory for %lld guesses", (long long)tarn_dataset_count(test));
-    if (!tarn_error() && cli_make_folder(o->out))
+    if (!tarn_error() && cli_make_folder(o->out) && (!o->save || cli_check_writable(o->save)))
         score = o->load ? evaluate(m, test, guesses) : train(m, data, test, o, &h, guesses);
     if (o->save)
         tarn_params_save(m->params, o->save);
@@ -252,9 +256,9 @@ int main(int argc, char **argv)
     struct options o = {.data = "/usr/share/datasets/fashion-mnist",
                         .out = "out",
                         .epochs = 5,
-                        .batch_size = 128,
+                        .batch_size = 64,
                         .seed = 1,
-                        .lr = 3e-3};
+                        .lr = 2e-3};
     const cli_option options[] = {
         {"--data", "DIR", CLI_TEXT, &o.data, 0, 0, "a folder with MNIST's four files"},
         {"--epochs", "N", CLI_INT, &o.epochs, 1, 1000, "passes over the training images"},

@@ -10,8 +10,7 @@ int main(void)
     tarn_grad(t, 1, &y, NULL, 1, &x, &dy);   /* y'  = sin x + x cos x */
     tarn_grad(t, 1, &dy, NULL, 1, &x, &ddy); /* y'' = 2 cos x - x sin x: a gradient is tape like any other */
 
-    printf("at x = %g:  y = %.6f  y' = %.6f  y'' = %.6f\n", tarn_item(x), tarn_item(y), tarn_item(dy),
-           tarn_item(ddy));
+    printf("at x = %g:  y = %.6f  y' = %.6f  y'' = %.6f\n", tarn_item(x), tarn_item(y), tarn_item(dy), tarn_item(ddy));
     if (tarn_error())
         fprintf(stderr, "hello: %s\n", tarn_error());
     tarn_tape_free(t);

@@ -34,14 +34,17 @@ bool tarn__add_parts(const char *who, tarn_params *params, const char *name, int
         if (tarn_params_find(params, full))
             return tarn_fail("%s: \"%s\" is already in the store", who, full);
     }
+    size_t before = tarn_params_count(params);
     for (int i = 0; i < n; i++) {
         const tarn__part *part = &parts[i];
         if (!full_name(who, name, part->suffix, full))
             return false;
         *part->tensor = part->trained ? tarn_params_add(params, full, part->ndim, part->shape)
                                       : tarn_params_add_buffer(params, full, part->ndim, part->shape);
-        if (!*part->tensor)
+        if (!*part->tensor) {
+            tarn__params_truncate(params, before);
             return false;
+        }
     }
     return true;
 }

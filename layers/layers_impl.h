@@ -14,7 +14,7 @@ typedef struct tarn__part {
     tarn_tensor **tensor; /* where the layer wants it */
 } tarn__part;
 
-/* Adds n parts to the store. Every name is looked at before the first is added. */
+/* Adds n parts to the store: all, or on error none. */
 bool tarn__add_parts(const char *who, tarn_params *params, const char *name, int n, const tarn__part *parts);
 
 /* The checks at the start of an _apply: nothing is NULL, and no error is pending. `ready` says, of a layer that is

@@ -122,6 +122,12 @@ tarn_tensor *tarn_params_add_buffer(tarn_params *params, const char *name, int n
     return store_add("tarn_params_add_buffer", params, name, ndim, shape, false);
 }
 
+void tarn__params_truncate(tarn_params *params, size_t count)
+{
+    while (params->count > count)
+        entry_free(params->entries[--params->count]);
+}
+
 tarn_dtype tarn_params_dtype(const tarn_params *params)
 {
     return params ? params->dtype : TARN_F32;

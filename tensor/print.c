@@ -15,7 +15,8 @@ typedef struct layout {
 
 static int cell_text(const layout *l, int64_t offset, char text[CELL])
 {
-    return snprintf(text, CELL, l->format, tarn__load(l->x, offset));
+    double value = tarn__load(l->x, offset);
+    return snprintf(text, CELL, l->format, isnan(value) ? NAN : value); /* C prints the sign of a NaN too */
 }
 
 static bool skipped(const layout *l, int axis, int64_t i)
@@ -83,5 +84,5 @@ bool tarn_print(FILE *file, tarn_tensor *x)
     l.width = widest(&l, 0, 0);
     print_axis(&l, 0, 0);
     fprintf(file, "  %s%s\n", tarn_dtype_name(x->dtype), TARN__SHAPE_TEXT(x));
-    return ferror(file) ? tarn_fail("tarn_print: the file could not be written") : true;
+    return fflush(file) == 0 && !ferror(file) ? true : tarn_fail("tarn_print: the file could not be written");
 }

@@ -70,7 +70,7 @@ static bool next_block(const char *who, tarn_rng *rng, uint32_t words[4])
 
 double tarn_rng_uniform(tarn_rng *rng)
 {
-    uint32_t w[4];
+    uint32_t w[4] = {0};
     return next_block("tarn_rng_uniform", rng, w) ? unit_f64(w[0], w[1]) : NAN;
 }
 
@@ -83,7 +83,7 @@ static inline void box_muller(double u, double v, double *first, double *second)
 
 double tarn_rng_normal(tarn_rng *rng)
 {
-    uint32_t w[4];
+    uint32_t w[4] = {0};
     if (!next_block("tarn_rng_normal", rng, w))
         return NAN;
     double first, second;
@@ -98,7 +98,7 @@ uint64_t tarn_rng_below(tarn_rng *rng, uint64_t bound)
         return 0;
     }
     uint64_t rest = (UINT64_MAX % bound + 1) % bound; /* 2^64 mod bound: values above the last whole multiple repeat */
-    uint32_t w[4];
+    uint32_t w[4] = {0};
     while (next_block("tarn_rng_below", rng, w)) {
         uint64_t value = (uint64_t)w[1] << 32 | w[0];
         if (rest == 0 || value < UINT64_MAX - rest + 1)

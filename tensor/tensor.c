@@ -189,16 +189,19 @@ const void *tarn_data(tarn_tensor *x)
         return NULL;
     if (tarn_is_contiguous(x))
         return x->data;
-    if (!x->packed) {
+    uint64_t version = x->root ? x->root->version : 0;
+    if (!x->packed)
         x->packed = x->allocate ? x->allocate(x, tarn__bytes(x)) : tarn__allocate(tarn__bytes(x));
-        if (!x->packed) {
-            tarn_fail("tarn_data: no memory for a copy of %s", TARN__SHAPE_TEXT(x));
-            return NULL;
-        }
-        tarn_tensor whole = {.data = x->packed};
-        tarn__set_shape(&whole, x->dtype, x->ndim, x->shape);
-        tarn__copy_elements(&whole, x);
+    else if (x->packed_version == version)
+        return x->packed;
+    if (!x->packed) {
+        tarn_fail("tarn_data: no memory for a copy of %s", TARN__SHAPE_TEXT(x));
+        return NULL;
     }
+    tarn_tensor whole = {.data = x->packed};
+    tarn__set_shape(&whole, x->dtype, x->ndim, x->shape);
+    tarn__copy_elements(&whole, x);
+    x->packed_version = version;
     return x->packed;
 }
 
@@ -290,8 +293,15 @@ bool tarn_copy(tarn_tensor *dst, tarn_tensor *src)
         return tarn_fail("tarn_copy: %s into %s: the shapes differ", TARN__SHAPE_TEXT(src), TARN__SHAPE_TEXT(dst));
     if (!tarn__realize(src))
         return false;
+    tarn_tensor from = *src;
+    if (src->root == dst && !tarn_is_contiguous(src)) { /* written while it is read, unless copied first */
+        if (!tarn_data(src))
+            return false;
+        from.data = src->packed;
+        tarn__set_shape(&from, src->dtype, src->ndim, src->shape);
+    }
     dst->version++;
-    tarn__copy_elements(dst, src);
+    tarn__copy_elements(dst, &from);
     return true;
 }
 

@@ -14,9 +14,10 @@ struct tarn_tensor {
     int64_t shape[TARN_MAX_DIMS];
     int64_t stride[TARN_MAX_DIMS]; /* in elements */
     int64_t numel;
-    void *data;       /* the first element */
-    void *packed;     /* of a strided view whose elements were asked for: a row-major copy */
-    uint64_t version; /* moves on when a leaf's elements may have changed */
+    void *data;              /* the first element */
+    void *packed;            /* of a strided view whose elements were asked for: a row-major copy */
+    uint64_t packed_version; /* of the leaf behind it, when the copy was made */
+    uint64_t version;        /* moves on when a leaf's elements may have changed */
 
     /* A pending tensor knows who computes it. tensor/ only ever calls `compute`; the rest is the tape's own. */
     bool (*compute)(struct tarn_tensor *x);                 /* NULL: a leaf */
@@ -67,6 +68,10 @@ bool tarn__view_strides(int ndim, const int64_t *shape, const int64_t *stride, i
                         int64_t *new_stride);
 
 /* ---- life and reading ---- */
+
+/* Takes the tensors that were added last out of a store again, until `count` are left. */
+struct tarn_params;
+void tarn__params_truncate(struct tarn_params *params, size_t count);
 
 /* Usable by the public functions: not NULL, and no error pending. Sets the error for NULL. */
 bool tarn__usable(const char *who, const void *pointer, const char *what);

@@ -85,7 +85,8 @@ void ops_for_each_row(void (*use)(const ops_row *row, void *context), void *cont
 
 /* ---- for rows ---- */
 
-#define OPS_NDIM(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+#define OPS_NDIM(...)        (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+#define OPS_INPUT_COUNT(...) (int)(sizeof((ops_input[]){__VA_ARGS__}) / sizeof(ops_input))
 #define REAL(...)                                                                                                      \
     {                                                                                                                  \
         .ndim = OPS_NDIM(__VA_ARGS__), .shape = { __VA_ARGS__ }                                                        \

@@ -145,6 +145,19 @@ static double truncated_ref(double x)
         "cast", text, expression, ord, 1, {input}, .unary = ref                                                        \
     }
 
+/* The gradient of elu as an expression of its own, x[1] its cotangent: what its second gradient is made of is
+ * differentiated as well. */
+static tarn_tensor *elu_gradient_x(tarn_tape *t, tarn_tensor *const *x, void *context)
+{
+    tarn_tensor *g, *y = elu_x(t, x, context);
+    return tarn_grad(t, 1, &y, &x[1], 1, &x[0], &g) ? g : NULL;
+}
+
+static double elu_gradient_ref(double x, double g)
+{
+    return x > 0 ? g : 1.3 * exp(x) * g;
+}
+
 const ops_row ops_elementwise_rows[] = {
     ROWS(neg, 2, -1, 1, SMOOTH),
     ROWS(abs, 2, -1, 1, KINK(0)),
@@ -168,6 +181,15 @@ const ops_row ops_elementwise_rows[] = {
     ROWS(softplus, 2, -4, 4, SMOOTH),
     ROWS(leaky_relu, 2, -1, 1, KINK(0)),
     ROWS(elu, 2, -2, 2, KINK(0)),
+    {"elu_grad",
+     "second and third derivative of elu",
+     elu_gradient_x,
+     2,
+     2,
+     {WITHIN(-2, 2, 3, 5), REAL(3, 5)},
+     .binary = elu_gradient_ref,
+     .n_kinks = 1,
+     .kinks = {0}},
     ROWS(clamp, 2, -1, 1, .n_kinks = 2, .kinks = {-0.5, 0.375}),
     ROWS(add_scalar, 2, -1, 1, SMOOTH),
     ROWS(mul_scalar, 2, -1, 1, SMOOTH),

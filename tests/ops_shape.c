@@ -216,7 +216,6 @@ REFERENCE(one_hot)
     {                                                                                                                  \
 #op, text, id##_x, 2, OPS_INPUT_COUNT(__VA_ARGS__), {__VA_ARGS__ }, .reference = id##_ref                      \
     }
-#define OPS_INPUT_COUNT(...) (int)(sizeof((ops_input[]){__VA_ARGS__}) / sizeof(ops_input))
 
 const ops_row ops_shape_rows[] = {
     ROW(reshape, reshape, "[3,4] to [2,6]", REAL(3, 4)),
@@ -245,7 +244,13 @@ const ops_row ops_shape_rows[] = {
     ROW(expand, expand_to_none, "[1,3] to [0,3]", REAL(1, 3)),
     ROW(concat, concat, "[3,2] [3,1] [3,4]", REAL(3, 2), REAL(3, 1), REAL(3, 4)),
     ROW(concat, concat, "[3,2] [3,0] [3,2]", REAL(3, 2), REAL(3, 0), REAL(3, 2)),
-    ROW(concat, concat, "i32", INDEX(OPS_I32, 9, 3, 2), INDEX(OPS_I32, 9, 3, 1), INDEX(OPS_I32, 9, 3, 4)),
+    {"concat",
+     "i32",
+     concat_x,
+     0,
+     3,
+     {INDEX(OPS_I32, 9, 3, 2), INDEX(OPS_I32, 9, 3, 1), INDEX(OPS_I32, 9, 3, 4)},
+     .reference = concat_ref},
     ROW(concat, concat_0, "[2,3] [1,3]", REAL(2, 3), REAL(1, 3)),
     ROW(concat, concat_0, "[2,3] [2,3]", REAL(2, 3), REAL(2, 3)),
     ROW(concat, concat_one, "[4] alone", REAL(4)),

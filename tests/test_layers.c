@@ -294,6 +294,28 @@ static void flatten_keeps_leading_axes(void **state)
 
 /* ---- sequential ---- */
 
+/* A layer of one's own: counts how often it is applied. */
+static tarn_tensor *count_apply(tarn_tape *t, const void *self, tarn_tensor *x)
+{
+    (void)t;
+    ++**(int *const *)self;
+    return x;
+}
+
+static void sequential_stops_at_the_first_failure(void **state)
+{
+    (void)state;
+    int applied = 0, *const counter = &applied;
+    const tarn_layer own = {count_apply, &counter};
+    tarn_linear_layer fails = {0};
+    const tarn_layer parts[] = {own, tarn_linear_as_layer(&fails), own};
+    tarn_sequential net;
+    assert_true(tarn_sequential_init(&net, 3, parts));
+    assert_null(tarn_sequential_apply(f.t, &net, random_input(TARN_SHAPE(2, 3))));
+    expect_error("tarn_linear_apply: the layer was not initialized");
+    assert_int_equal(applied, 1);
+}
+
 static void sequential_chains(void **state)
 {
     (void)state;
@@ -370,6 +392,7 @@ int main(void)
         TEST(activations_are_their_ops),
         TEST(pools_are_their_ops),
         TEST(flatten_keeps_leading_axes),
+        TEST(sequential_stops_at_the_first_failure),
         TEST(sequential_chains),
         TEST(two_layers_learn_xor),
     };

@@ -174,28 +174,34 @@ EXPRESSION(cross_entropy_x, tarn_cross_entropy(t, x[0], x[1]))
 EXPRESSION(select_x, tarn_index_select(t, x[0], 0, x[1]))
 
 /* Large enough to be cut into several tiles along every axis. */
+#define LARGE_ROW(op, text, expression, ...)                                                                           \
+    {                                                                                                                  \
+        .name = op, .what = "large" text, .f = expression, .order = 1, .n_in = OPS_INPUT_COUNT(__VA_ARGS__), .in = {   \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+    }
 static const ops_row LARGE[] = {
-    {"conv2d", "large", conv_x, 1, 2, {REAL(9, 23, 21, 16), REAL(3, 3, 16, 72)}},
-    {"conv2d", "large, strided", conv_strided_x, 1, 2, {REAL(5, 33, 31, 8), REAL(3, 3, 4, 300)}},
-    {"conv2d", "large, 1x1", conv_x, 1, 2, {REAL(3, 19, 17, 130), REAL(1, 1, 130, 70)}},
-    {"batchnorm", "large", batchnorm_x, 1, 3, {REAL(16, 23, 21, 35), REAL(35), REAL(35)}},
-    {"batchnorm", "large, many channels", batchnorm_x, 1, 3, {REAL(301, 700), REAL(700), REAL(700)}},
-    {"batchnorm", "large, one channel", batchnorm_x, 1, 3, {REAL(200001, 1), REAL(1), REAL(1)}},
-    {"matmul", "large", matmul_x, 1, 2, {REAL(301, 530), REAL(530, 777)}},
-    {"matmul", "large, tall", matmul_x, 1, 2, {REAL(20011, 9), REAL(9, 5)}},
-    {"matmul", "large batch", matmul_x, 1, 2, {REAL(33, 40, 50), REAL(33, 50, 60)}},
-    {"sum", "large", sum_x, 1, 1, {REAL(400009)}},
-    {"sum", "large, axis 0", sum_0_x, 1, 1, {REAL(3001, 301)}},
-    {"sum", "large, axis 0 of few columns", sum_0_x, 1, 1, {REAL(100003, 3)}},
-    {"var", "large", var_1_x, 1, 1, {REAL(7, 20011, 3)}},
-    {"gelu", "large", gelu_x, 1, 1, {REAL(301, 1031)}},
-    {"mul", "large, broadcast", mul_x, 1, 2, {REAL(301, 1031), REAL(1031)}},
-    {"mul", "large, broadcast the other way", mul_x, 1, 2, {REAL(301, 1), REAL(301, 1031)}},
-    {"softmax", "large", softmax_x, 1, 1, {REAL(3001, 37)}},
-    {"max_pool2d", "large", max_pool_x, 1, 1, {REAL(7, 41, 43, 17)}},
-    {"avg_pool2d", "large", avg_pool_x, 1, 1, {REAL(7, 41, 43, 17)}},
-    {"cross_entropy", "large", cross_entropy_x, 1, 2, {REAL(3001, 37), INDEX(OPS_I32, 37, 3001)}},
-    {"index_select", "large", select_x, 1, 2, {REAL(301, 130), INDEX(OPS_I32, 301, 5003)}},
+    LARGE_ROW("conv2d", "", conv_x, REAL(9, 23, 21, 16), REAL(3, 3, 16, 72)),
+    LARGE_ROW("conv2d", ", strided", conv_strided_x, REAL(5, 33, 31, 8), REAL(3, 3, 4, 300)),
+    LARGE_ROW("conv2d", ", 1x1", conv_x, REAL(3, 19, 17, 130), REAL(1, 1, 130, 70)),
+    LARGE_ROW("batchnorm", "", batchnorm_x, REAL(16, 23, 21, 35), REAL(35), REAL(35)),
+    LARGE_ROW("batchnorm", ", many channels", batchnorm_x, REAL(301, 700), REAL(700), REAL(700)),
+    LARGE_ROW("batchnorm", ", one channel", batchnorm_x, REAL(200001, 1), REAL(1), REAL(1)),
+    LARGE_ROW("matmul", "", matmul_x, REAL(301, 530), REAL(530, 777)),
+    LARGE_ROW("matmul", ", tall", matmul_x, REAL(20011, 9), REAL(9, 5)),
+    LARGE_ROW("matmul", ", a batch", matmul_x, REAL(33, 40, 50), REAL(33, 50, 60)),
+    LARGE_ROW("sum", "", sum_x, REAL(400009)),
+    LARGE_ROW("sum", ", axis 0", sum_0_x, REAL(3001, 301)),
+    LARGE_ROW("sum", ", axis 0 of few columns", sum_0_x, REAL(100003, 3)),
+    LARGE_ROW("var", "", var_1_x, REAL(7, 20011, 3)),
+    LARGE_ROW("gelu", "", gelu_x, REAL(301, 1031)),
+    LARGE_ROW("mul", ", broadcast", mul_x, REAL(301, 1031), REAL(1031)),
+    LARGE_ROW("mul", ", broadcast the other way", mul_x, REAL(301, 1), REAL(301, 1031)),
+    LARGE_ROW("softmax", "", softmax_x, REAL(3001, 37)),
+    LARGE_ROW("max_pool2d", "", max_pool_x, REAL(7, 41, 43, 17)),
+    LARGE_ROW("avg_pool2d", "", avg_pool_x, REAL(7, 41, 43, 17)),
+    LARGE_ROW("cross_entropy", "", cross_entropy_x, REAL(3001, 37), INDEX(OPS_I32, 37, 3001)),
+    LARGE_ROW("index_select", "", select_x, REAL(301, 130), INDEX(OPS_I32, 301, 5003)),
 };
 
 static void any_number_of_threads_gives_the_same_bits(void **state)

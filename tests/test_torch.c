@@ -123,9 +123,12 @@ static void take_steps(tarn_params *r, const char *section, const examples *e, n
     tarn_params_free(m->params);
 }
 
+/* The seed is one that keeps f32 away from the jumps in the gradient: over all steps, no value comes nearer
+ * than 8e-6 to a kink of ReLU or to a tie in max pooling. --record of tests/torch_reference.py tells how well
+ * conditioned the problem is. */
 static void cnn28(tarn_params *r)
 {
-    tarn_rng rng = tarn_rng_seed(2828);
+    tarn_rng rng = tarn_rng_seed(54);
     examples e;
     net m;
     e.images = add_input(r, &rng, -1, 1, TARN_SHAPE((int64_t)STEPS * BATCH, 28, 28, 1), "in/images");

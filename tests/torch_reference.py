@@ -6,8 +6,11 @@ usage: tests/torch_reference.py [--programs build/tests] [--record]
 Runs test_torch and test_torch_ops with --dump, reads their inputs and results, computes the results again in
 PyTorch from the inputs, and prints a table of how far apart they are. Exits with 1 if any element is further
 off than 1e-10 (f64) or 1e-4 (f32) of its tensor's largest; tests/torch_fixture.h tells the rule in full.
---record also writes a digest of PyTorch's results to tests/fixtures, for the two programs to check
-themselves against where there is no PyTorch. Needs: apt-get install python3-torch (1.13 or newer).
+tarn's f32 is compared with PyTorch's f32, and with PyTorch's f64 from the same f32 inputs ("f32 : f64").
+The last lines are like cmocka's, for tests/run.
+--record also writes a digest of PyTorch's results, computed in f64, to tests/fixtures, for the two programs
+to check themselves against where there is no PyTorch. Needs: apt-get install python3-torch (1.13 or newer);
+without it, says so and exits with 0.
 """
 import argparse
 import json
@@ -29,6 +32,7 @@ except ImportError:
         os.environ["TARN_TORCH_TRIED"] = "1"
         os.execv(SYSTEM_PYTHON, [SYSTEM_PYTHON] + sys.argv)
     print("skipped: python3-torch is not installed")
+    print("[  SKIPPED ] 1 test(s), listed below:\n[  SKIPPED ] pytorch")
     sys.exit(0)
 
 FIXTURES = pathlib.Path(__file__).resolve().parent / "fixtures"
@@ -175,6 +179,148 @@ def cnn28_reference(dump):
     return out
 
 
+# ---- single ops, in tarn's layouts
+
+
+def images(f):
+    """f of [N,C,H,W] as a function of [N,H,W,C]."""
+    return lambda x: f(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def conv2d(**opts):
+    return lambda x, w: images(lambda y: F.conv2d(y, w.permute(3, 2, 0, 1), **opts))(x)
+
+
+def batchnorm(training=True, **opts):
+    def f(x, gamma, beta, mean, var, batches):
+        module = nn.BatchNorm1d(x.shape[-1], **opts).to(x.dtype).train(training)
+        module.running_mean, module.running_var, module.num_batches_tracked = mean, var, batches
+        weights = {"weight": gamma, "bias": beta}
+        flat = x.reshape(-1, x.shape[-1])
+        y = torch.nn.utils.stateless.functional_call(module, weights, (flat,)).reshape(x.shape)
+        batches.copy_(module.num_batches_tracked)
+        return y
+    return f
+
+
+OPS = {
+    "relu": F.relu,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.1),
+    "elu": lambda x: F.elu(x, 0.7),
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "softplus": F.softplus,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "erf": torch.erf,
+    "clamp": lambda x: torch.clamp(x, -1, 0.5),
+    "softmax": lambda x: F.softmax(x, -1),
+    "log_softmax": lambda x: F.log_softmax(x, -1),
+    "logsumexp": lambda x: torch.logsumexp(x, -1),
+    "pow": torch.pow,
+    "div": torch.div,
+    "var": lambda x: torch.var(x, (0, 2), unbiased=True),
+    "max": lambda x: torch.amax(x, 1),
+    "matmul": torch.matmul,
+    "embedding": lambda table, index: F.embedding(index, table),
+    "conv2d": conv2d(padding=1),
+    "conv2d_stride": conv2d(stride=2, padding=1),
+    "conv2d_dilation": conv2d(padding=2, dilation=2),
+    "conv2d_groups": conv2d(stride=2, padding=1, groups=2),
+    "conv2d_depthwise": conv2d(padding=1, groups=4),
+    "conv2d_point": conv2d(),
+    "conv2d_oblong": conv2d(stride=3, padding=2),
+    "max_pool": images(lambda x: F.max_pool2d(x, 2)),
+    "max_pool_padding": images(lambda x: F.max_pool2d(x, 3, 2, 1)),
+    "avg_pool": images(lambda x: F.avg_pool2d(x, 2)),
+    "avg_pool_padding": images(lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)),
+    "global_avg_pool": lambda x: F.adaptive_avg_pool2d(x.permute(0, 3, 1, 2), 1).flatten(1),
+    "global_max_pool": lambda x: F.adaptive_max_pool2d(x.permute(0, 3, 1, 2), 1).flatten(1),
+    "cross_entropy": F.cross_entropy,
+    "bce_with_logits": F.binary_cross_entropy_with_logits,
+    "mse": F.mse_loss,
+    "batchnorm_rows": batchnorm(),
+    "batchnorm_images": batchnorm(),
+    "batchnorm_composed": batchnorm(),
+    "batchnorm_opts": batchnorm(eps=1e-2, momentum=0.3),
+    "batchnorm_cumulative": batchnorm(momentum=None),
+    "batchnorm_evaluation": batchnorm(training=False),
+}
+LABELLED = ("embedding", "cross_entropy")  # input 1 is labels
+STATES = (3, 4, 5)  # inputs that the op changes
+
+
+def derivative(y, inputs, cotangent=None):
+    """Gradients that can be differentiated again; zeros where y does not depend on an input."""
+    if not y.requires_grad:
+        return [torch.zeros_like(x) for x in inputs]
+    got = torch.autograd.grad(y, inputs, cotangent, create_graph=True, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, got)]
+
+
+def op_reference(dump, name, f):
+    """As compute_case in test_torch_ops.c."""
+    inputs, real, out = [], [], {}
+    while f"in/{name}/{len(inputs)}" in dump:
+        i = len(inputs)
+        x = torch.from_numpy(dump[f"in/{name}/{i}"].copy())
+        if i == 1 and name in LABELLED:
+            x = x.long()
+        elif i not in STATES:
+            real.append(x.requires_grad_())
+        inputs.append(x)
+    y = f(*inputs)
+    c = torch.from_numpy(dump[f"in/{name}/c0"].copy()).requires_grad_()
+    d = derivative(y, real, c)
+    second = sum((g * torch.from_numpy(dump[f"in/{name}/v{j}"].copy())).sum() for j, g in enumerate(d))
+    dd = derivative(second, real + [c])
+    out[f"{name}/y"] = y
+    out.update({f"{name}/d{j}": g for j, g in enumerate(d)})
+    out.update({f"{name}/dd{j}": g for j, g in enumerate(dd)})
+    out.update({f"{name}/state{i}": x for i, x in enumerate(inputs) if i in STATES})
+    return out
+
+
+# ---- optimisers
+
+SGD, ADAM, ADAMW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
+OPTIMISERS = {
+    "sgd": (SGD, {"lr": 0.1}),
+    "sgd_decay": (SGD, {"lr": 0.1, "weight_decay": 0.05}),
+    "sgd_momentum": (SGD, {"lr": 0.05, "momentum": 0.9}),
+    "sgd_dampening": (SGD, {"lr": 0.1, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.01}),
+    "sgd_nesterov": (SGD, {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    "sgd_clipped": (SGD, {"lr": 0.5, "momentum": 0.5}),
+    "adam": (ADAM, {}),
+    "adam_opts": (ADAM, {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1}),
+    "adamw": (ADAMW, {"lr": 0.01}),
+    "adamw_opts": (ADAMW, {"lr": 0.02, "betas": (0.9, 0.99), "weight_decay": 0.2}),
+}
+MAX_NORM = {"sgd_clipped": 0.25}
+
+
+def optimiser_reference(dump, name, new, opts):
+    """As compute_optim in test_torch_ops.c."""
+    x, y, w, b = (torch.from_numpy(dump[f"in/steps/{key}"].copy()) for key in "xywb")
+    weights, norms = [w.requires_grad_(), b.requires_grad_()], []
+    optimizer = new(weights, **opts)
+    for begin in range(0, len(x), 4):
+        optimizer.zero_grad()
+        F.mse_loss(torch.tanh(x[begin:begin + 4] @ w + b), y[begin:begin + 4]).backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(weights, MAX_NORM.get(name, float("inf"))))
+        optimizer.step()
+    return {f"steps/{name}/norms": torch.stack(norms), f"steps/{name}/w": w, f"steps/{name}/b": b}
+
+
+def ops_reference(dump):
+    out = {}
+    for name, f in OPS.items():
+        out.update(op_reference(dump, name, f))
+    for name, (new, opts) in OPTIMISERS.items():
+        out.update(optimiser_reference(dump, name, new, opts))
+    return out
+
+
 # ---- comparing and recording
 
 
@@ -186,36 +332,80 @@ def digest(x):
     return np.concatenate([head, flat[::stride]]).astype(x.dtype)
 
 
-def section_of(name):
-    return "/".join(name.split("/")[:2 if name.startswith("steps/") else 1])
+def allowed(name, want, tolerance):
+    floor = 1 if name.startswith("steps/") else 1e-2
+    return tolerance * max(np.abs(want).max(), floor)
 
 
 def compare(dump, reference, tolerance):
-    """{section: (elements, worst difference over its limit, where)}"""
+    """{section: [elements, worst difference over what is allowed, where]}"""
     table = {}
     for name in sorted(set(reference) | {n for n in dump if not n.startswith("in/")}):
+        section = "/".join(name.split("/")[:2 if name.startswith("steps/") else 1])
+        row = table.setdefault(section, [0, -1.0, ""])
         if name not in dump or name not in reference or dump[name].shape != reference[name].shape:
-            count, excess, where = 0, float("inf"), f"{name} (missing on one side, or of another shape)"
-        else:
-            want, got = reference[name].astype(np.float64), dump[name].astype(np.float64)
-            floor = 1 if name.startswith("steps/") else 1e-2
-            limit = tolerance * max(np.abs(want).max(), floor)
-            off = np.abs(got - want)
-            count, excess = off.size, off.max() / limit
-            if not excess <= 1:  # a NaN too
-                i = np.unravel_index(np.nanargmax(np.where(np.isnan(off), np.inf, off)), off.shape)
-                where = f"{name}{list(i)}: {got[i]:.9g}, PyTorch {want[i]:.9g}"
-                excess = float("inf") if np.isnan(excess) else excess
-            else:
-                where = name
-        elements, worst, worst_where = table.get(section_of(name), (0, -1.0, ""))
-        if excess > worst:
-            worst, worst_where = excess, where
-        table[section_of(name)] = elements + count, worst, worst_where
+            row[1:] = float("inf"), f"{name}: missing on one side, or of another shape"
+            continue
+        want, got = reference[name].astype(np.float64), dump[name].astype(np.float64)
+        off = np.abs(got - want) / allowed(name, want, tolerance)
+        off = np.where(np.isnan(off), np.inf, off)
+        row[0] += off.size
+        if off.max() > row[1]:
+            i = np.unravel_index(off.argmax(), off.shape)
+            row[1:] = off.max(), f"{name}{[int(k) for k in i]}: {got[i]:.12g}, PyTorch {want[i]:.12g}"
     return table
 
 
-SUITES = {"cnn28": ("test_torch", cnn28_reference)}
+def as_arrays(results, dtype):
+    results = {n: x.detach().numpy() if isinstance(x, torch.Tensor) else x for n, x in results.items()}
+    return {n: np.array(x, DTYPES[dtype], order="C") for n, x in results.items()}
+
+
+def widened(dump):
+    return {name: x.astype(np.float64) for name, x in dump.items()}
+
+
+def record(suite, dtype, reference):
+    FIXTURES.mkdir(exist_ok=True)
+    write_safetensors(FIXTURES / f"{suite}_{dtype}.safetensors", {n: digest(x) for n, x in reference.items()})
+
+
+def conditioning(dump, reference, compute):
+    """How far a relative change of 1e-6 in the inputs moves the results, over what is allowed in f32."""
+    random, moved = np.random.default_rng(1), {}
+    for name, x in widened(dump).items():
+        whole = x == np.round(x)  # labels and counts stay
+        moved[name] = np.where(whole, x, x * (1 + 1e-6 * random.standard_normal(x.shape)))
+    return max(row[1] for row in compare(as_arrays(compute(moved), "F64"), reference, TOLERANCE["f32"]).values())
+
+
+SUITES = {"cnn28": ("test_torch", cnn28_reference), "torch_ops": ("test_torch_ops", ops_reference)}
+
+
+def check(suite, programs, recording):
+    """Prints a table; returns how many sections there are, and those that disagree."""
+    program, compute = SUITES[suite]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([os.path.join(programs, program), "--dump", folder], check=True)
+        f64, f32 = (read_safetensors(f"{folder}/{suite}_{d}.safetensors") for d in ("f64", "f32"))
+    references = [as_arrays(compute(f64), "F64"), as_arrays(compute(f32), "F32"),
+                  as_arrays(compute(widened(f32)), "F64")]
+    tables = [compare(f64, references[0], TOLERANCE["f64"]), compare(f32, references[1], TOLERANCE["f32"]),
+              compare(f32, references[2], TOLERANCE["f32"])]
+    failed = []
+    for section in tables[0]:
+        rows = [table[section] for table in tables]
+        bad = [row[2] for row in rows if not row[1] <= 1]
+        failed += [f"{suite}: {section}"] if bad else []
+        print(f"{'FAILED' if bad else 'ok':6} {section:22} {rows[0][0]:9}" + "".join(f"{r[1]:10.2g}" for r in rows))
+        for where in bad:
+            print(f"       {where}")
+    if recording:
+        record(suite, "f64", references[0])
+        record(suite, "f32", as_arrays(references[2], "F32"))
+        print(f"recorded {suite}; 1e-6 more or less in the inputs moves PyTorch's results by "
+              f"{conditioning(f32, references[2], compute):.2g} of what f32 may be off")
+    return len(tables[0]), failed
 
 
 def main():
@@ -223,27 +413,16 @@ def main():
     parser.add_argument("--programs", default="build/tests", help="the folder with test_torch and test_torch_ops")
     parser.add_argument("--record", action="store_true", help="write tests/fixtures from PyTorch's results")
     args = parser.parse_args()
-    passed = failed = 0
     print(f"tarn against PyTorch {torch.__version__}: largest difference over what is allowed")
-    print(f"{'':6} {'section':28} {'dtype':5} {'elements':>9} {'ratio':>9}  where")
-    for suite, (program, compute) in SUITES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([os.path.join(args.programs, program), "--dump", folder], check=True)
-            dumps = {d: read_safetensors(f"{folder}/{suite}_{d}.safetensors") for d in TOLERANCE}
-        for dtype, dump in dumps.items():
-            reference = {}
-            for name, x in compute(dump).items():
-                x = x.detach().numpy() if isinstance(x, torch.Tensor) else x
-                reference[name] = np.array(x, DTYPES[dtype.upper()], order="C")
-            for section, (elements, worst, where) in compare(dump, reference, TOLERANCE[dtype]).items():
-                ok = worst <= 1
-                passed, failed = passed + ok, failed + (not ok)
-                print(f"{'ok' if ok else 'FAILED':6} {section:28} {dtype:5} {elements:9} {worst:9.2g}  {where}")
-            if args.record:
-                FIXTURES.mkdir(exist_ok=True)
-                write_safetensors(FIXTURES / f"{suite}_{dtype}.safetensors",
-                                  {name: digest(x) for name, x in reference.items()})
-    print(f"{passed} passed, {failed} failed")
+    print(f"{'':6} {'section':22} {'elements':>9}{'f64':>10}{'f32':>10}{'f32 : f64':>10}")
+    count, failed = 0, []
+    for suite in SUITES:
+        n, bad = check(suite, args.programs, args.record)
+        count, failed = count + n, failed + bad
+    print(f"[  PASSED  ] {count - len(failed)} test(s).")
+    if failed:
+        print(f"[  FAILED  ] {len(failed)} test(s), listed below:")
+        print("\n".join(f"[  FAILED  ] {name}" for name in failed))
     return 1 if failed else 0
 
 

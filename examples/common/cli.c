@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void print_default(const cli_option *o)
 {
@@ -128,6 +129,18 @@ bool cli_make_folder(const char *path)
     struct stat info;
     if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
         return tarn_fail("%s: not a folder", path);
+    return true;
+}
+
+bool cli_check_writable(const char *path)
+{
+    const bool was_there = access(path, F_OK) == 0;
+    FILE *f = fopen(path, "ab");
+    if (!f)
+        return tarn_fail("%s: cannot write: %s", path, strerror(errno));
+    fclose(f);
+    if (!was_there)
+        remove(path);
     return true;
 }
 

@@ -37,6 +37,10 @@ int cli_parse(const char *program, const char *about, const cli_option *options,
 /* Makes a folder, and those above it, unless it is there. False, with tarn's error set, when it cannot. */
 bool cli_make_folder(const char *path);
 
+/* Whether a file can be written there, to be known before the work whose result it is to hold. What is there stays as it
+ * is. False, with tarn's error set, when it cannot. */
+bool cli_check_writable(const char *path);
+
 /* "folder/name" into out. False, with tarn's error set, when it does not fit. */
 bool cli_join(char *out, size_t size, const char *folder, const char *name);
 
