@@ -22,6 +22,9 @@ ifeq ($(SANITIZE),1)
 BUILD    ?= build/sanitize
 CFLAGS   ?= -O1 -g -fno-omit-frame-pointer
 SANITIZER = -fsanitize=address,undefined -fno-sanitize-recover=all
+ifeq ($(findstring clang,$(CC)),)
+SANITIZER += -Wno-maybe-uninitialized # the sanitizers mislead it
+endif
 else
 BUILD    ?= build
 CFLAGS   ?= -O3 -g

@@ -8,35 +8,51 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- stb_image's memory: zeroed, since it may read what a damaged picture left unwritten, and within a
- * budget, since a small file may ask for much. */
+/* ---- stb_image's memory: zeroed, since it may read what a damaged picture left unwritten; within a budget,
+ * since a small file may ask for much; and in a list, since it loses blocks when memory runs out. */
 
-enum { PREFIX = TARN__ALIGN }; /* holds a block's size */
+typedef struct block {
+    struct block *previous, *next;
+    size_t bytes;
+    _Alignas(TARN__ALIGN) unsigned char data[];
+} block;
 
+static _Thread_local block *blocks;
 static _Thread_local size_t budget;
 static _Thread_local const char *shortage; /* why memory was refused; stb_image itself may not say so */
 
 static void *image_allocate(size_t bytes)
 {
-    char *block = bytes > budget ? NULL : tarn__allocate_zeroed(bytes + PREFIX);
-    if (!block) {
+    block *b = bytes > budget ? NULL : tarn__allocate_zeroed(sizeof *b + bytes);
+    if (!b) {
         shortage = bytes > budget ? "it takes more memory than its size warrants" : "no memory";
         return NULL;
     }
-    memcpy(block, &bytes, sizeof bytes);
+    b->next = blocks;
+    b->bytes = bytes;
+    if (blocks)
+        blocks->previous = b;
+    blocks = b;
     budget -= bytes;
-    return block + PREFIX;
+    return b->data;
 }
 
 static void image_release(void *data)
 {
     if (!data)
         return;
-    char *block = (char *)data - PREFIX;
-    size_t bytes;
-    memcpy(&bytes, block, sizeof bytes);
-    budget += bytes;
-    tarn__release(block);
+    block *b = (block *)((char *)data - offsetof(block, data));
+    *(b->previous ? &b->previous->next : &blocks) = b->next;
+    if (b->next)
+        b->next->previous = b->previous;
+    budget += b->bytes;
+    tarn__release(b);
+}
+
+static void image_release_all(void)
+{
+    while (blocks)
+        image_release(blocks->data);
 }
 
 static void *image_reallocate(void *data, size_t old_bytes, size_t bytes)
@@ -70,6 +86,7 @@ static tarn_tensor *decode_failed(const char *who)
 {
     const char *why = shortage ? shortage : stbi_failure_reason();
     tarn_fail("%s: the picture could not be decoded: %s", who, why ? why : "unknown");
+    image_release_all();
     return NULL;
 }
 
@@ -87,7 +104,7 @@ static tarn_tensor *decode(const char *who, const unsigned char *data, size_t by
         return NULL;
     shortage = NULL;
     budget = fair_budget(bytes, 0);
-    if (!stbi_info_from_memory(data, (int)bytes, &width, &height, &in_file))
+    if (!stbi_info_from_memory(data, (int)bytes, &width, &height, &in_file) || shortage)
         return decode_failed(who);
     int wide = in_file > channels ? in_file : channels;
     size_t picture = (size_t)width * (size_t)height * (size_t)wide;
@@ -102,7 +119,7 @@ static tarn_tensor *decode(const char *who, const unsigned char *data, size_t by
         return decode_failed(who);
     int64_t shape[3] = {height, width, channels ? channels : in_file};
     tarn_tensor *image = tarn_tensor_from(TARN_U8, 3, shape, pixels);
-    image_release(pixels);
+    image_release_all();
     return image;
 }
 

@@ -166,7 +166,8 @@ tarn_tensor *tarn_safetensors_load(const tarn_safetensors *f, const char *name)
         tarn_fail("%s: %s: \"%s\" is %s, expected F32, F64, I32 or U8", who, f->path, safe.text, e->dtype->name);
     else if (e->ndim > TARN_MAX_DIMS)
         tarn_fail("%s: %s: \"%s\" has %d axes, expected at most %d", who, f->path, safe.text, e->ndim, TARN_MAX_DIMS);
-    if (tarn_error())
+    int64_t numel;
+    if (tarn_error() || !tarn__check_shape(who, e->dtype->ours, e->ndim, e->shape, &numel))
         return NULL;
     tarn_tensor *x = tarn_tensor_new(e->dtype->ours, e->ndim, e->shape);
     if (!x || tarn__file_read(who, f->path, f->fd, f->data_start + e->begin, x->data, tarn__bytes(x)))

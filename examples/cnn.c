@@ -153,25 +153,17 @@ static struct score train(const struct net *m, tarn_dataset *data, tarn_dataset 
     return tested;
 }
 
-/* One line: the three likeliest classes of the picture in a file. */
+/* One line: what the picture in a file shows. */
 static void predict(const struct net *m, const char *path, const char *const *classes)
 {
-    bool inverted, taken[CLASSES] = {false};
+    bool inverted;
     tarn_tape *t = m->tape;
     tarn_tape_set_training(t, false);
     tarn_tensor *x = picture_load(t, path, SIDE, &inverted);
     x = tarn_mul_scalar(t, tarn_add_scalar(t, x, -pixel_mean), 1 / pixel_std);
     const float *p = tarn_data(tarn_softmax(t, net_forward(m, x)));
-    for (int rank = 0; p && rank < 3; rank++) {
-        int best = -1;
-        for (int i = 0; i < CLASSES; i++)
-            if (!taken[i] && (best < 0 || p[i] > p[best]))
-                best = i;
-        taken[best] = true;
-        printf("%s%s %s %.3f", rank ? "" : path, rank ? "," : ":", classes[best], (double)p[best]);
-    }
     if (p)
-        puts(inverted ? "  (light background: inverted)" : "");
+        picture_print_classes(path, p, CLASSES, classes, inverted);
     tarn_tape_reset(t);
 }
 
@@ -179,15 +171,10 @@ static void predict(const struct net *m, const char *path, const char *const *cl
 static tarn_dataset *load_data(const char *folder, const char *part)
 {
     tarn_dataset *data = tarn_dataset_load_mnist(folder, part);
-    if (!data) {
+    if (!data)
         fputs("cnn: Fashion-MNIST comes with Debian's package dataset-fashion-mnist; "
               "for other data give --data DIR\n",
               stderr);
-        return NULL;
-    }
-    tarn_tensor *images = tarn_dataset_images(data);
-    if (tarn_dim(images, 1) != SIDE || tarn_dim(images, 2) != SIDE || tarn_dim(images, 3) != 1)
-        tarn_fail("%s: the images are not 28 x 28 x 1", folder);
     return data;
 }
 
@@ -202,8 +189,7 @@ static void draw(const history *h, tarn_dataset *test, guess *guesses, const str
     if (!o->load)
         history_write(h, o->out, "The network", note);
     if (!tarn_error() && cli_join(path, sizeof path, o->out, "mistakes.png"))
-        mistakes_draw(path, guesses, tarn_dataset_count(test), tarn_data(tarn_dataset_images(test)), SIDE, SIDE,
-                      classes);
+        mistakes_draw(path, guesses, tarn_dataset_images(test), classes);
     if (!tarn_error() && !o->quiet)
         fprintf(stderr, "pictures and numbers are in %s/\n", o->out);
 }

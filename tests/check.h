@@ -2,7 +2,7 @@
 #ifndef TARN_TESTS_CHECK_H
 #define TARN_TESTS_CHECK_H
 
-#include "tensor/error.h"
+#include "tensor/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,6 +37,9 @@ void check_no_error(const char *file, int line);
 /* An allocator for tarn that counts, checks what comes back, and fails on demand. Install it while nothing of
  * tarn's is alive, and take it away before the test ends. */
 void check_memory_install(void);
+
+/* What was installed. */
+const tarn_allocator *check_memory_allocator(void);
 
 /* Back to malloc. Fails the test when a block is still out. */
 void check_memory_remove(void);

@@ -142,8 +142,8 @@ static double mean_square(const double *v, int64_t n)
     return total;
 }
 
-/* f64: to 1e-12 of the value or of 1. f32 (eps 6e-8): each value to 1e-5 of itself or of the typical one, since a
- * result may be a difference of typical ones, and altogether a mean square error of 1e-12 of the mean square: 16 eps. */
+/* f64: to 1e-12 of the value or of 1. f32 (eps 6e-8): each value to 1e-5 of itself or of the typical one, since a result
+ * may be a difference of typical ones, and altogether a mean square error of 1e-12 of the mean square: 16 eps. */
 static void compare_values(const ops_case *c, const double *y, const ops_array *expected)
 {
     double size = mean_square(expected->v, expected->numel), error = 0;

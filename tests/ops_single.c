@@ -56,8 +56,8 @@ static void far_out_there_is_no_overflow(void **state)
         tarn_tensor *y = constant(t, dtype, 5, (double[]){0, 0, 0, 1, 0});
         assert_values(t, tarn_bce_with_logits(t, x, y), 1, (double[]){(log(2) + 1000) / 5});
         tarn_tensor *small = constant(t, dtype, 2, (double[]){1e-9, -1e-9});
-        assert_values(t, tarn_expm1(t, small), 2, (double[]){1e-9, -1e-9 + 5e-19});
-        assert_values(t, tarn_log1p(t, small), 2, (double[]){1e-9, -1e-9});
+        assert_values(t, tarn_expm1(t, small), 2, (double[]){1e-9 + 5e-19, -1e-9 + 5e-19});
+        assert_values(t, tarn_log1p(t, small), 2, (double[]){1e-9 - 5e-19, -1e-9 - 5e-19});
         tarn_tape_reset(t);
     }
     tarn_tape_free(t);
@@ -225,6 +225,7 @@ typedef struct refused {
     static tarn_tensor *refusal_##number(const refused *r)                                                             \
     {                                                                                                                  \
         tarn_tape *t = r->t;                                                                                           \
+        (void)t;                                                                                                       \
         return expression;                                                                                             \
     }
 #define OPTS(type, ...) (&(type){__VA_ARGS__})

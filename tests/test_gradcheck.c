@@ -26,24 +26,21 @@ static bool square_run(tarn_node *n)
     return true;
 }
 
-static bool right_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                      tarn_tensor **gx)
+static bool right_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     (void)need;
     gx[0] = tarn_mul(t, gy[0], tarn_mul_scalar(t, n->in[0], 2));
     return true;
 }
 
-static bool flipped_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                        tarn_tensor **gx)
+static bool flipped_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     (void)need;
     gx[0] = tarn_mul(t, gy[0], tarn_mul_scalar(t, n->in[0], -2));
     return true;
 }
 
-static bool no_factor_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                          tarn_tensor **gx)
+static bool no_factor_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     (void)need;
     gx[0] = tarn_mul(t, gy[0], n->in[0]);
@@ -58,8 +55,7 @@ static bool slightly_off_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *cons
     return true;
 }
 
-static bool nan_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                    tarn_tensor **gx)
+static bool nan_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     (void)need;
     gx[0] = tarn_mul_scalar(t, tarn_mul(t, gy[0], n->in[0]), NAN);
@@ -67,8 +63,7 @@ static bool nan_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, co
 }
 
 /* Right to first order, but x is frozen in it. */
-static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                       tarn_tensor **gx)
+static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     (void)need;
     tarn_tape_set_grad(t, false);
@@ -108,8 +103,7 @@ static bool columns_run(tarn_node *n)
     return true;
 }
 
-static bool wrong_axis_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
-                           tarn_tensor **gx)
+static bool wrong_axis_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     (void)need;
     int64_t size = n->in[0]->shape[0];
@@ -123,8 +117,7 @@ static const tarn_op no_factor_op = {"no_factor", like_input_shape, square_run, 
 static const tarn_op slightly_off_op = {"slightly_off", like_input_shape, square_run, slightly_off_vjp};
 static const tarn_op nan_op = {"nan", like_input_shape, square_run, nan_vjp};
 static const tarn_op frozen_op = {"frozen", like_input_shape, square_run, frozen_vjp};
-static const tarn_op frozen_cotangent_op = {"frozen_cotangent", like_input_shape, square_run,
-                                            frozen_cotangent_vjp};
+static const tarn_op frozen_cotangent_op = {"frozen_cotangent", like_input_shape, square_run, frozen_cotangent_vjp};
 static const tarn_op wrong_axis_op = {"wrong_axis", columns_shape, columns_run, wrong_axis_vjp};
 static const tarn_op no_gradient_op = {"no_gradient", like_input_shape, square_run, NULL};
 
@@ -154,8 +147,7 @@ static tarn_gradcheck_report check_op(const tarn_op *op, int order)
     double before[9];
     memcpy(before, tarn_data(x[1]), sizeof before);
     tarn_gradcheck_report report;
-    bool ok = tarn_gradcheck(through_op, (void *)(uintptr_t)op, 2, x, &(tarn_gradcheck_opts){.order = order},
-                             &report);
+    bool ok = tarn_gradcheck(through_op, (void *)(uintptr_t)op, 2, x, &(tarn_gradcheck_opts){.order = order}, &report);
     assert_true(ok == report.ok && ok == (tarn_error() == NULL));
     assert_memory_equal(before, x[1]->data, sizeof before);
     tarn_tensor_free(x[0]);
@@ -325,8 +317,7 @@ static void the_tape_is_in_the_mode_asked_for(void **state)
 {
     (void)state;
     tarn_tensor *x = values(1, 1, TARN_SHAPE(2));
-    assert_true(
-        tarn_gradcheck(needs_evaluation, NULL, 1, &x, &(tarn_gradcheck_opts){.evaluation = true}, NULL));
+    assert_true(tarn_gradcheck(needs_evaluation, NULL, 1, &x, &(tarn_gradcheck_opts){.evaluation = true}, NULL));
     assert_false(tarn_gradcheck(needs_evaluation, NULL, 1, &x, NULL, NULL));
     assert_error_has("in training");
     tarn_tensor_free(x);
@@ -391,8 +382,7 @@ static void functions_that_cannot_be_checked(void **state)
 static void arguments_that_do_not_fit(void **state)
 {
     (void)state;
-    tarn_tensor *x = values(1, 1, TARN_SHAPE(2)), *f32 = tarn_tensor_new(TARN_F32, TARN_SHAPE(2)),
-                *null = NULL;
+    tarn_tensor *x = values(1, 1, TARN_SHAPE(2)), *f32 = tarn_tensor_new(TARN_F32, TARN_SHAPE(2)), *null = NULL;
     tarn_tape *t = tarn_tape_new();
     tarn_tensor *on_tape = tarn_square(t, x);
     assert_false(tarn_gradcheck(NULL, NULL, 1, &x, NULL, NULL));
@@ -484,8 +474,7 @@ static void samples_keep_their_distance(void **state)
     tarn_rng rng = tarn_rng_seed(3);
     const double kinks[] = {0.5, -1, 0.55, 7};
     for (int distinct = 0; distinct < 2; distinct++) {
-        tarn_tensor *x =
-            tarn_gradcheck_sample_new(&rng, TARN_SHAPE(5, 8), -1, 2, 4, kinks, 0.05, distinct == 1);
+        tarn_tensor *x = tarn_gradcheck_sample_new(&rng, TARN_SHAPE(5, 8), -1, 2, 4, kinks, 0.05, distinct == 1);
         assert_non_null(x);
         const double *v = tarn_data(x);
         int below = 0;

@@ -5,11 +5,12 @@
  *   1. write the expression over the inputs:   EXPRESSION(foo_x, tarn_foo(t, x[0], x[1]))
  *   2. write the values in plain C, by another way than the library's: a function of doubles, or of whole arrays;
  *   3. add  {"foo", "what is special", foo_x, order, n_in, {REAL(3, 5), REAL(5)}, .reference = foo_ref}
- *      with order 2, or 0 if foo has no gradient; WITHIN(low, high, shape...) for a domain, INDEX for whole numbers, kinks
- *      and `distinct` where a derivative jumps.
- * Each row then runs in f64 and f32, by every instruction set of the processor, with inputs that are contiguous, permuted,
- * strided, expanded, the same, and functions of each other; its gradients of both orders are compared with finite
- * differences (rtol 1e-6, atol 1e-8); and it must give the same bits with 1 to 4 threads, and lazily and eagerly.
+ *      with order 2, or 0 if foo has no gradient; WITHIN(low, high, shape...) for a domain, INDEX for whole numbers,
+ *      kinks and `distinct` where a derivative jumps.
+ * Each row then runs in f64 and f32, by every instruction set of the processor, with inputs that are contiguous,
+ * permuted, strided, expanded, the same, and functions of each other; its gradients of both orders are compared with
+ * finite differences (rtol 1e-6, atol 1e-8); and it must give the same bits with 1 to 4 threads, and lazily and
+ * eagerly.
  *
  * An op of the library that no row covers fails the suite. An op that only a gradient uses is covered by the rows whose
  * gradient it is, when their order is 2. */

@@ -21,12 +21,15 @@ static int surest_mistake_first(const void *a, const void *b)
     return (x->image > y->image) - (x->image < y->image);
 }
 
-bool mistakes_draw(const char *path, guess *guesses, int64_t n, const uint8_t *pixels, int height, int width,
-                   const char *const *classes)
+bool mistakes_draw(const char *path, guess *guesses, tarn_tensor *images, const char *const *classes)
 {
+    const int64_t n = tarn_dim(images, 0), height = tarn_dim(images, 1), width = tarn_dim(images, 2);
+    const uint8_t *pixels = tarn_data(images);
     sheet_cell cells[MAX_IMAGES];
     char title[128];
     int64_t wrong = 0;
+    if (!pixels)
+        return false;
     qsort(guesses, (size_t)n, sizeof *guesses, surest_mistake_first);
     while (wrong < n && is_wrong(&guesses[wrong]))
         wrong++;
@@ -44,8 +47,8 @@ bool mistakes_draw(const char *path, guess *guesses, int64_t n, const uint8_t *p
     return sheet_write(path,
                        &(sheet){.title = title,
                                 .note = "Below each: its true class; the class the network said, and how sure it was",
-                                .height = height,
-                                .width = width,
+                                .height = (int)height,
+                                .width = (int)width,
                                 .columns = shown < COLUMNS ? shown : COLUMNS,
                                 .n = shown,
                                 .cells = cells});

@@ -48,3 +48,22 @@ tarn_tensor *picture_load(tarn_tape *t, const char *path, int64_t side, bool *in
     tarn_tensor_free(picture);
     return tarn_reshape(t, tarn_mul_scalar(t, x, 1.0 / 255), TARN_SHAPE(1, side, side, 1));
 }
+
+void picture_print_classes(const char *path, const float *p, int n, const char *const *classes, bool inverted)
+{
+    int shown[3];
+    printf("%s:", path);
+    for (int rank = 0; rank < 3 && rank < n; rank++) {
+        int best = -1;
+        for (int i = 0; i < n; i++) {
+            bool taken = false;
+            for (int k = 0; k < rank; k++)
+                taken |= shown[k] == i;
+            if (!taken && (best < 0 || p[i] > p[best]))
+                best = i;
+        }
+        shown[rank] = best;
+        printf("%s %s %.3f", rank ? "," : "", classes[best], (double)p[best]);
+    }
+    puts(inverted ? "  (light background: inverted)" : "");
+}

@@ -11,4 +11,8 @@
  * be read. */
 tarn_tensor *picture_load(tarn_tape *t, const char *path, int64_t side, bool *inverted);
 
+/* Prints a line to stdout: the path, the three likeliest of n classes with their probabilities p[n] (fewer when n is
+ * smaller), and whether the picture was inverted. */
+void picture_print_classes(const char *path, const float *p, int n, const char *const *classes, bool inverted);
+
 #endif
