@@ -76,6 +76,7 @@ static tarn_tensor *standardized(tarn_tape *t, tarn_tensor *x, double eps, tarn_
 static bool grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const tarn__batchnorm *b = n->attr;
+    size_t first = tarn_tape_nodes(t);
     tarn_tensor *g = n->in[G], *inverse, *xhat = standardized(t, n->in[X], b->eps, &inverse);
     int axes[TARN_MAX_DIMS], count = all_but_last(n->in[X], axes);
     tarn_tensor *weighted = tarn_mul(t, g, xhat);
@@ -85,7 +86,7 @@ static bool grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, c
                               tarn_sum(t, weighted, count, axes, false), tarn_sum(t, g, count, axes, false)};
     /* what mean and var depend on is inside the expression already */
     const bool wanted[] = {need[G], need[X], need[GAMMA], false, false};
-    return tarn__vjp_composed(t, n, outputs, gy, wanted, gx);
+    return tarn__vjp_composed(t, n, first, outputs, gy, wanted, gx);
 }
 
 TARN__OP(batchnorm_grad_op, "batchnorm_grad", grad_shape, grad_run, grad_vjp);
@@ -169,8 +170,9 @@ static tarn_tensor *frozen_composed(tarn_tape *t, tarn_tensor *const *in, double
 static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     const batchnorm_attr *attr = n->attr;
+    size_t first = tarn_tape_nodes(t);
     tarn_tensor *y = frozen_composed(t, n->in, attr->b.eps);
-    return tarn__vjp_composed(t, n, &y, gy, need, gx);
+    return tarn__vjp_composed(t, n, first, &y, gy, need, gx);
 }
 
 TARN__OP(batchnorm_frozen_op, "batchnorm_frozen", frozen_shape, frozen_run, frozen_vjp);

@@ -52,16 +52,21 @@ static int set_add(tensor_set *set, const tarn_tensor *x, int number)
 
 typedef struct differentiation {
     tarn_tape *t;
-    size_t count;        /* nodes recorded before it began */
+    size_t first, count; /* it passes through nodes first..count-1; what was recorded before is a leaf to it */
     tensor_set targets;  /* the inputs, numbered */
     bool *depends;       /* per node: an output of it depends on a target */
     tarn_tensor **sums;  /* per node and output: the gradient so far */
     tarn_tensor **grads; /* per target: the gradient so far */
 } differentiation;
 
+static bool is_inside(const differentiation *d, const tarn_tensor *x)
+{
+    return x->node && x->node->id >= d->first;
+}
+
 static bool leads_to_target(const differentiation *d, const tarn_tensor *x)
 {
-    return set_find(&d->targets, x) >= 0 || (x->node && d->depends[x->node->id]);
+    return set_find(&d->targets, x) >= 0 || (is_inside(d, x) && d->depends[x->node->id]);
 }
 
 static void accumulate(tarn_tape *t, tarn_tensor **sum, tarn_tensor *g)
@@ -72,7 +77,7 @@ static void accumulate(tarn_tape *t, tarn_tensor **sum, tarn_tensor *g)
 static void receive(differentiation *d, const tarn_tensor *x, tarn_tensor *g)
 {
     int target = set_find(&d->targets, x);
-    if (x->node)
+    if (is_inside(d, x))
         accumulate(d->t, &d->sums[x->node->id * TARN__MAX_OUTPUTS + (size_t)x->output], g);
     else if (target >= 0)
         accumulate(d->t, &d->grads[target], g);
@@ -119,7 +124,7 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
         return tarn_fail("tarn_grad: no memory");
     for (int j = 0; j < n_inputs; j++)
         set_add(&d->targets, inputs[j], j);
-    for (size_t id = 0; id < d->count; id++) {
+    for (size_t id = d->first; id < d->count; id++) {
         const tarn_node *n = t->nodes[id];
         for (int i = 0; i < n->n_in && !n->no_grad && !d->depends[id]; i++)
             d->depends[id] = leads_to_target(d, n->in[i]);
@@ -127,10 +132,10 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
     return true;
 }
 
-bool tarn__grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents, int n_inputs,
-                tarn_tensor *const *inputs, tarn_tensor **grads)
+static bool differentiate(tarn_tape *t, size_t first, int n_outputs, tarn_tensor *const *outputs,
+                          tarn_tensor *const *cotangents, int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads)
 {
-    differentiation d = {.t = t};
+    differentiation d = {.t = t, .first = first};
     bool ok = prepare(&d, n_inputs, inputs);
     for (int i = 0; ok && i < n_outputs && !tarn_error(); i++) {
         tarn_tensor *y = outputs[i], *g = cotangents ? cotangents[i] : tarn_ones(t, y->dtype, y->ndim, y->shape);
@@ -138,14 +143,14 @@ bool tarn__grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_t
             receive(&d, y, g);
     }
     ok = ok && !tarn_error();
-    for (size_t id = d.count; ok && id-- > 0;)
+    for (size_t id = d.count; ok && id-- > first;)
         ok = node_backward(&d, t->nodes[id]);
     for (int j = 0; j < n_inputs && ok; j++) {
-        int first = set_find(&d.targets, inputs[j]);
-        if (!d.grads[first])
-            d.grads[first] = tarn_zeros(t, inputs[j]->dtype, inputs[j]->ndim, inputs[j]->shape);
-        ok = d.grads[first] != NULL;
-        d.grads[j] = d.grads[first];
+        int known = set_find(&d.targets, inputs[j]);
+        if (!d.grads[known])
+            d.grads[known] = tarn_zeros(t, inputs[j]->dtype, inputs[j]->ndim, inputs[j]->shape);
+        ok = d.grads[known] != NULL;
+        d.grads[j] = d.grads[known];
     }
     for (int j = 0; j < n_inputs; j++)
         grads[j] = ok ? d.grads[j] : NULL;
@@ -190,25 +195,33 @@ bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_te
                tarn_tensor *const *inputs, tarn_tensor **grads)
 {
     if (arguments_valid(t, n_outputs, outputs, cotangents, n_inputs, inputs, grads))
-        return tarn__grad(t, n_outputs, outputs, cotangents, n_inputs, inputs, grads);
+        return differentiate(t, 0, n_outputs, outputs, cotangents, n_inputs, inputs, grads);
     for (int j = 0; grads && j < n_inputs; j++)
         grads[j] = NULL;
     return false;
 }
 
-bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, tarn_tensor *const *outputs, tarn_tensor *const *gy,
-                        const bool *need, tarn_tensor **gx)
+/* The rule asks for partial derivatives: the expression's inputs are leaves to it, though one may be computed from
+ * another. A tensor that stands in two places gets its whole gradient in the first. */
+bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, size_t first, tarn_tensor *const *outputs,
+                        tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
-    tarn_tensor *inputs[16], *grads[16];
-    int wanted = 0;
-    for (int i = 0; i < n->n_in; i++)
-        if (need[i])
+    enum { MAX_INPUTS = 8 };
+    tarn_tensor *inputs[MAX_INPUTS], *grads[MAX_INPUTS];
+    int place[MAX_INPUTS], wanted = 0;
+    for (int i = 0; i < n->n_in; i++) {
+        bool seen = false;
+        for (int j = 0; j < wanted; j++)
+            seen |= inputs[j] == n->in[i];
+        if (need[i] && !seen) {
+            place[wanted] = i;
             inputs[wanted++] = n->in[i];
-    if (tarn_error() || !tarn__grad(t, n->n_out, outputs, gy, wanted, inputs, grads))
+        }
+    }
+    if (tarn_error() || !differentiate(t, first, n->n_out, outputs, gy, wanted, inputs, grads))
         return false;
-    for (int i = n->n_in; i-- > 0;)
-        if (need[i])
-            gx[i] = grads[--wanted];
+    for (int j = 0; j < wanted; j++)
+        gx[place[j]] = grads[j];
     return true;
 }
 
@@ -263,7 +276,7 @@ bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
         return false;
     int n = found.count;
     tarn_tensor **grads = found.p + n;
-    if (n > 0 && !tarn__grad(t, 1, &loss, NULL, n, found.p, grads))
+    if (n > 0 && !differentiate(t, 0, 1, &loss, NULL, n, found.p, grads))
         return false;
     grads[n] = loss;
     if (!tarn__run_all(t, (size_t)n + 1, grads))

@@ -85,7 +85,7 @@ static bool check_init(check *k)
 static void check_free(check *k)
 {
     tarn_tape_free(k->tape);
-    for (int i = 0; k->x && i <= k->count; i++) {
+    for (int i = 0; k->direction && i <= k->count; i++) {
         tarn_tensor_free(k->direction[i]);
         tarn_tensor_free(k->analytic[i]);
     }

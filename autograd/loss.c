@@ -121,12 +121,13 @@ static bool cross_entropy_grad_run(tarn_node *n)
 static bool cross_entropy_grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
                                    tarn_tensor **gx)
 {
+    size_t first = tarn_tape_nodes(t);
     tarn_tensor *x = n->in[0], *labels = n->in[1], *g = n->in[2];
     tarn_tensor *target = tarn_one_hot(t, labels, x->shape[1], x->dtype);
     tarn_tensor *y =
         tarn_mul(t, tarn_sub(t, tarn_softmax(t, x), target), tarn_mul_scalar(t, g, 1 / (double)x->shape[0]));
     const bool wanted[] = {need[0], false, need[2]};
-    return tarn__vjp_composed(t, n, &y, gy, wanted, gx);
+    return tarn__vjp_composed(t, n, first, &y, gy, wanted, gx);
 }
 
 TARN__OP(cross_entropy_grad_op, "cross_entropy_grad", cross_entropy_grad_shape, cross_entropy_grad_run,
@@ -149,14 +150,35 @@ tarn_tensor *tarn_cross_entropy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *
 
 /* ---- composed of other ops ---- */
 
+/* What the ops inside would refuse too, but under their own names. */
+static bool pair_usable(const char *name, const tarn_tape *t, tarn_tensor *x, tarn_tensor *y)
+{
+    char who[64];
+    int64_t joint[TARN_MAX_DIMS], numel;
+    snprintf(who, sizeof who, "tarn_%s", name);
+    if (!tarn__inputs_usable(name, t, 2, (tarn_tensor *const[]){x, y}))
+        return false;
+    if (!tarn__is_float(x->dtype) || x->dtype != y->dtype)
+        return tarn_fail("%s: inputs are %s and %s, expected both f32 or both f64", who, tarn_dtype_name(x->dtype),
+                         tarn_dtype_name(y->dtype));
+    int ndim = tarn__broadcast(x->ndim, x->shape, y->ndim, y->shape, joint);
+    if (ndim < 0)
+        return tarn_fail("%s: %s and %s do not broadcast", who, TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(y));
+    return tarn__check_shape(who, x->dtype, ndim, joint, &numel);
+}
+
 tarn_tensor *tarn_mse(tarn_tape *t, tarn_tensor *x, tarn_tensor *y)
 {
+    if (!pair_usable("mse", t, x, y))
+        return NULL;
     return tarn_mean(t, tarn_square(t, tarn_sub(t, x, y)), TARN_ALL_AXES, false);
 }
 
 /* -(y ln p + (1-y) ln(1-p)) = softplus(x) - x y   for p = sigmoid(x) */
 tarn_tensor *tarn_bce_with_logits(tarn_tape *t, tarn_tensor *logits, tarn_tensor *y)
 {
+    if (!pair_usable("bce_with_logits", t, logits, y))
+        return NULL;
     return tarn_mean(t, tarn_sub(t, tarn_softplus(t, logits), tarn_mul(t, logits, y)), TARN_ALL_AXES, false);
 }
 
@@ -167,6 +189,10 @@ tarn_tensor *tarn_accuracy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *label
     if (logits->ndim != 2 || labels->ndim != 1 || labels->shape[0] != logits->shape[0] || logits->numel == 0) {
         tarn_fail("tarn_accuracy: logits %s and labels %s, expected [N,C] and [N], none of them empty",
                   TARN__SHAPE_TEXT(logits), TARN__SHAPE_TEXT(labels));
+        return NULL;
+    }
+    if (!tarn__is_float(logits->dtype)) {
+        tarn_fail("tarn_accuracy: logits are %s, expected f32 or f64", tarn_dtype_name(logits->dtype));
         return NULL;
     }
     tarn_tensor *right = tarn_eq(t, tarn_argmax(t, logits, -1), tarn_cast(t, labels, TARN_I32));

@@ -102,14 +102,9 @@ tarn_tensor *tarn__sum_to(tarn_tape *t, tarn_tensor *g, const tarn_tensor *like)
 /* A leaf on the tape, its elements not set. */
 tarn_tensor *tarn__tape_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape);
 
-/* tarn_grad without the checks of its arguments. NULL cotangents are zero here, unless `cotangents` itself is
- * NULL. */
-bool tarn__grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents, int n_inputs,
-                tarn_tensor *const *inputs, tarn_tensor **grads);
-
-/* The vjp of an op by way of other ops: given outputs[k], an expression on the tape for output k over the
- * node's inputs, differentiates that. For fused ops whose second derivative is not worth a kernel. */
-bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, tarn_tensor *const *outputs, tarn_tensor *const *gy,
-                        const bool *need, tarn_tensor **gx);
+/* The vjp of an op by way of other ops, for fused ops whose second derivative is not worth a kernel: outputs[k] is an
+ * expression for output k over the node's inputs (at most 8), recorded since the tape had `first` nodes. */
+bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, size_t first, tarn_tensor *const *outputs,
+                        tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
 
 #endif

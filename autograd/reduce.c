@@ -143,6 +143,10 @@ tarn_tensor *tarn_var(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, 
     tarn__axes set;
     if (!tarn__inputs_usable("var", t, 1, &x) || !axes_of("var", x, naxes, axes, &set))
         return NULL;
+    if (!tarn__is_float(x->dtype)) {
+        tarn_fail("tarn_var: x is %s, expected f32 or f64", tarn_dtype_name(x->dtype));
+        return NULL;
+    }
     if (correction < 0 || set.count <= correction) {
         tarn_fail("tarn_var: %" PRId64
                   " elements and correction %d: expected more elements than the correction, 0 or more",

@@ -78,7 +78,10 @@ static bool reshape_sizes(const tarn_tensor *x, int ndim, const int64_t *shape, 
     }
     if (!tarn__check_shape("tarn_reshape", x->dtype, ndim, sizes, &numel))
         return false;
-    if (unknown >= 0 && numel > 0 && x->numel % numel == 0) {
+    if (unknown >= 0 && numel == 0)
+        return tarn_fail("tarn_reshape: %s into %s: any size would do for the -1", TARN__SHAPE_TEXT(x),
+                         tarn__shape_text_of(ndim, shape).text);
+    if (unknown >= 0 && x->numel % numel == 0) {
         sizes[unknown] = x->numel / numel;
         numel = x->numel;
     }

@@ -1,26 +1,26 @@
 #include "data/idx.h"
+#include "data/file.h"
 #include "tensor/arena.h"
 #include "tensor/tensor_impl.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <zlib.h>
 
-/* gzip cannot make a file more than this many times smaller (zlib's technical details). */
-enum { GZIP_RATIO = 1032, HEADER = 4, READ_AT_ONCE = 1 << 20 };
+/* gzip cannot make a file more than GZIP_RATIO times smaller (zlib's technical details). Where COUNT_FIRST bytes are
+ * declared, it is read once to count them before memory is taken for them. */
+enum { GZIP_RATIO = 1032, COUNT_FIRST = 64 << 20, HEADER = 4 };
 
 struct tarn_idx_reader {
-    char *path;
-    gzFile file;
-    int type; /* the file's code */
+    tarn__stream file;
+    const char *who; /* the public function at work */
+    int type;        /* the file's code */
     tarn_dtype dtype;
     int ndim;
     int64_t shape[TARN_MAX_DIMS];
     int64_t record; /* elements */
     int64_t left;   /* records */
     bool checked;   /* that nothing follows the last record */
+    bool failed;    /* the place in the file is lost */
 };
 
 static const struct {
@@ -35,71 +35,42 @@ static size_t stored_size(const tarn_idx_reader *r)
     return types[r->type].size;
 }
 
-/* Exactly `bytes` bytes. */
-static bool read_exactly(tarn_idx_reader *r, void *to, size_t bytes)
-{
-    char *at = to;
-    while (bytes > 0) {
-        unsigned part = bytes < READ_AT_ONCE ? (unsigned)bytes : READ_AT_ONCE;
-        int got = gzread(r->file, at, part);
-        int status = Z_OK;
-        const char *why = gzerror(r->file, &status);
-        if (got < 0 || (status != Z_OK && status != Z_STREAM_END))
-            return tarn_fail("tarn_idx: %s: %s", r->path, status == Z_ERRNO ? strerror(errno) : why);
-        if (got == 0)
-            return tarn_fail("tarn_idx: %s: the file ends before the elements that it declares", r->path);
-        at += got;
-        bytes -= (size_t)got;
-    }
-    return true;
-}
-
-/* Reading past the last byte makes zlib verify the checksum. */
-static bool at_end(tarn_idx_reader *r)
-{
-    char extra;
-    int got = gzread(r->file, &extra, 1), status = Z_OK;
-    const char *why = gzerror(r->file, &status);
-    if (got < 0 || (status != Z_OK && status != Z_STREAM_END))
-        return tarn_fail("tarn_idx: %s: %s", r->path, status == Z_ERRNO ? strerror(errno) : why);
-    return got == 0 || tarn_fail("tarn_idx: %s: more bytes follow the elements that it declares", r->path);
-}
-
-/* A header that declares more than the file can hold is refused before any memory is taken for it. */
+/* A header that declares something else than the file can hold is refused before any memory is taken for it. */
 static bool fits_file(const tarn_idx_reader *r, int64_t numel)
 {
-    struct stat info;
-    if (stat(r->path, &info) != 0 || !S_ISREG(info.st_mode))
+    const tarn__stream *f = &r->file;
+    uint64_t bytes = (uint64_t)numel * stored_size(r), held = f->size - f->offset;
+    if (f->gzip)
+        held = f->size > UINT64_MAX / GZIP_RATIO ? UINT64_MAX : f->size * GZIP_RATIO;
+    if (f->gzip ? bytes <= held : bytes == held)
         return true;
-    int64_t bytes = numel * (int64_t)stored_size(r), most = (int64_t)info.st_size;
-    if (!gzdirect(r->file))
-        most = most > INT64_MAX / GZIP_RATIO ? INT64_MAX : most * GZIP_RATIO;
-    return bytes <= most ||
-           tarn_fail("tarn_idx: %s: declares %" PRId64 " bytes, more than the file can hold", r->path, bytes);
+    return tarn_fail("%s: %s: %s declares %" PRIu64 " bytes of elements, but the file %s %" PRIu64, r->who, f->path,
+                     tarn__shape_text_of(r->ndim, r->shape).text, bytes, f->gzip ? "cannot hold more than" : "has",
+                     held);
 }
 
 static bool read_header(tarn_idx_reader *r)
 {
     unsigned char magic[HEADER], size[4];
     int64_t numel;
-    if (!read_exactly(r, magic, sizeof magic))
+    if (!tarn__stream_read(r->who, &r->file, magic, sizeof magic))
         return false;
     r->type = -1;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (types[i].code == magic[2])
             r->type = (int)i;
     if (magic[0] != 0 || magic[1] != 0 || r->type < 0 || magic[3] == 0 || magic[3] > TARN_MAX_DIMS)
-        return tarn_fail("tarn_idx: %s: starts with %02x %02x %02x %02x, expected 00 00, an element type and 1 to %d "
+        return tarn_fail("%s: %s: starts with %02x %02x %02x %02x, expected 00 00, an element type and 1 to %d "
                          "dimensions",
-                         r->path, magic[0], magic[1], magic[2], magic[3], TARN_MAX_DIMS);
+                         r->who, r->file.path, magic[0], magic[1], magic[2], magic[3], TARN_MAX_DIMS);
     r->dtype = types[r->type].dtype;
     r->ndim = magic[3];
     for (int i = 0; i < r->ndim; i++) {
-        if (!read_exactly(r, size, sizeof size))
+        if (!tarn__stream_read(r->who, &r->file, size, sizeof size))
             return false;
         r->shape[i] = (int64_t)((uint32_t)size[0] << 24 | (uint32_t)size[1] << 16 | (uint32_t)size[2] << 8 | size[3]);
     }
-    if (!tarn__check_shape("tarn_idx", r->dtype, r->ndim, r->shape, &numel) || !fits_file(r, numel))
+    if (!tarn__check_shape(r->who, r->dtype, r->ndim, r->shape, &numel) || !fits_file(r, numel))
         return false;
     r->record = 1;
     for (int i = 1; i < r->ndim; i++)
@@ -109,33 +80,36 @@ static bool read_header(tarn_idx_reader *r)
     return true;
 }
 
-tarn_idx_reader *tarn_idx_open(const char *path)
+static tarn_idx_reader *reader_open(const char *who, const char *path)
 {
-    if (!tarn__usable("tarn_idx_open", path, "path"))
+    if (!tarn__usable(who, path, "path"))
         return NULL;
     tarn_idx_reader *r = tarn__allocate_zeroed(sizeof *r);
-    if (!r || !(r->path = tarn__copy_string(path))) {
-        tarn__release(r);
-        tarn_fail("tarn_idx_open: no memory");
+    if (!r) {
+        tarn_fail("%s: %s: no memory", who, path);
         return NULL;
     }
-    errno = 0;
-    r->file = gzopen(path, "rb");
-    if (!r->file)
-        tarn_fail("tarn_idx_open: %s: %s", path, errno ? strerror(errno) : "no memory");
-    if (r->file && read_header(r))
+    r->who = who;
+    if (!tarn__stream_open(who, &r->file, path)) {
+        tarn__release(r);
+        return NULL;
+    }
+    if (read_header(r))
         return r;
     tarn_idx_close(r);
     return NULL;
+}
+
+tarn_idx_reader *tarn_idx_open(const char *path)
+{
+    return reader_open("tarn_idx_open", path);
 }
 
 void tarn_idx_close(tarn_idx_reader *r)
 {
     if (!r)
         return;
-    if (r->file)
-        gzclose(r->file);
-    tarn__release(r->path);
+    tarn__stream_close(&r->file);
     tarn__release(r);
 }
 
@@ -176,42 +150,68 @@ static void convert(const tarn_idx_reader *r, int64_t n, unsigned char *memory)
     }
 }
 
-int64_t tarn_idx_read(tarn_idx_reader *r, int64_t n, void *records)
+/* The next n records, which are there. */
+static bool read_records(tarn_idx_reader *r, int64_t n, unsigned char *memory)
 {
-    if (!tarn__usable("tarn_idx_read", r, "reader") || !tarn__usable("tarn_idx_read", records, "records"))
-        return -1;
-    if (n < 0) {
-        tarn_fail("tarn_idx_read: %" PRId64 " records, expected 0 or more", n);
-        return -1;
-    }
-    n = n < r->left ? n : r->left;
     int64_t elements = n * r->record;
     size_t stored = stored_size(r), wide = tarn_dtype_size(r->dtype);
-    unsigned char *memory = records;
-    if (!read_exactly(r, memory + (size_t)elements * (wide - stored), (size_t)elements * stored))
-        return -1;
+    if (r->failed)
+        return tarn_fail("%s: %s: an earlier read failed: rewind first", r->who, r->file.path);
+    r->failed = true; /* until all has gone well */
+    if (!tarn__stream_read(r->who, &r->file, memory + (size_t)elements * (wide - stored), (uint64_t)elements * stored))
+        return false;
     convert(r, elements, memory);
     r->left -= n;
-    if (r->left == 0 && !r->checked && !at_end(r))
-        return -1;
+    if (r->left == 0 && !r->checked && !tarn__stream_finish(r->who, &r->file))
+        return false;
     r->checked = r->left == 0;
-    return n;
+    r->failed = false;
+    return true;
+}
+
+int64_t tarn_idx_read(tarn_idx_reader *r, int64_t n, void *records)
+{
+    const char *who = "tarn_idx_read";
+    if (!tarn__usable(who, r, "reader") || !tarn__usable(who, records, "records"))
+        return -1;
+    if (n < 0) {
+        tarn_fail("%s: %" PRId64 " records, expected 0 or more", who, n);
+        return -1;
+    }
+    r->who = who;
+    n = n < r->left ? n : r->left;
+    return read_records(r, n, records) ? n : -1;
+}
+
+static bool reader_rewind(tarn_idx_reader *r)
+{
+    r->failed = !tarn__stream_rewind(r->who, &r->file) || !read_header(r);
+    return !r->failed;
 }
 
 bool tarn_idx_rewind(tarn_idx_reader *r)
 {
     if (!tarn__usable("tarn_idx_rewind", r, "reader"))
         return false;
-    if (gzrewind(r->file) != 0)
-        return tarn_fail("tarn_idx_rewind: %s cannot be read again", r->path);
-    return read_header(r);
+    r->who = "tarn_idx_rewind";
+    return reader_rewind(r);
+}
+
+/* Whether the elements that a gzip file declares are in it. */
+static bool count_elements(tarn_idx_reader *r)
+{
+    uint64_t bytes = (uint64_t)(r->left * r->record) * stored_size(r);
+    if (!r->file.gzip || bytes < COUNT_FIRST)
+        return true;
+    return tarn__stream_read(r->who, &r->file, NULL, bytes) && tarn__stream_finish(r->who, &r->file) &&
+           reader_rewind(r);
 }
 
 tarn_tensor *tarn_idx_load(const char *path)
 {
-    tarn_idx_reader *r = tarn_idx_open(path);
-    tarn_tensor *x = r ? tarn_tensor_new(r->dtype, r->ndim, r->shape) : NULL;
-    if (x && tarn_idx_read(r, r->shape[0], tarn_mutable_data(x)) < 0) {
+    tarn_idx_reader *r = reader_open("tarn_idx_load", path);
+    tarn_tensor *x = r && count_elements(r) ? tarn_tensor_new(r->dtype, r->ndim, r->shape) : NULL;
+    if (x && !read_records(r, r->left, x->data)) {
         tarn_tensor_free(x);
         x = NULL;
     }

@@ -29,7 +29,7 @@ TARN_API int tarn_idx_ndim(const tarn_idx_reader *reader);
 TARN_API const int64_t *tarn_idx_shape(const tarn_idx_reader *reader);
 
 /* Reads the next n records, or as many as are left, into `records`, which has room for n. Returns how many: 0 at the end, where
- * the end of the file and its checksum have been verified; -1 with an error. */
+ * the end of the file and its checksum have been verified; -1 with an error, after which only tarn_idx_rewind() helps. */
 TARN_API int64_t tarn_idx_read(tarn_idx_reader *reader, int64_t n, void *records);
 
 /* Back to the first record. */

@@ -2,6 +2,8 @@
 #include "tests/check.h"
 #include "tests/files.h"
 
+#include <stdio.h>
+
 static tarn_tensor *filled(tarn_dtype dtype, int ndim, const int64_t *shape, double first, double step, int period)
 {
     tarn_tensor *x = tarn_tensor_new(dtype, ndim, shape);
@@ -38,22 +40,37 @@ static void write_idx(void)
     files_write(files_path("broken"), images, 40);
 }
 
+static unsigned char *png;
+static size_t png_bytes;
+static char folder[512];
+
 bool world_files(void)
 {
     world w;
+    snprintf(folder, sizeof folder, "%s", files_path(""));
     write_idx();
     tarn_tensor *picture = filled(TARN_U8, TARN_SHAPE(5, 4, 3), 0, 4, 60);
     tarn_params *p = tarn_params_new(TARN_F32);
     tarn_params_add(p, "w", TARN_SHAPE(6, 3));
-    bool ok = tarn_image_save_png(files_path("picture.png"), picture) && tarn_params_save(p, files_path("w.safetensors"));
+    bool ok = tarn_image_save_png(files_path("picture.png"), picture) &&
+              tarn_params_save(p, files_path("w.safetensors")) &&
+              tarn_safetensors_save_with(files_path("tagged.safetensors"), 0, NULL, NULL, 1, (const char *[]){"key"},
+                                         (const char *[]){"value"});
+    if (ok)
+        png = files_read(files_path("picture.png"), &png_bytes);
     tarn_tensor_free(picture);
     tarn_params_free(p);
     if (!ok)
         return false;
-    world_new(&w); /* and the one that has everything */
+    world_new(&w);
     ok = tarn_params_save(w.p, files_path("all.safetensors"));
     world_free(&w);
     return ok;
+}
+
+void world_files_free(void)
+{
+    free(png);
 }
 
 /* ---- the world ----------------------------------------------------------------------------------------- */
@@ -70,7 +87,7 @@ static void tensors_new(world *w)
     w->row = filled(TARN_F32, TARN_SHAPE(6), 0.5, 0.1, 6);
     w->label = filled(TARN_I32, TARN_SHAPE(4), 0, 1, 4);
     w->index = filled(TARN_I32, TARN_SHAPE(3), 0, 1, 2);
-    w->image = filled(TARN_F32, TARN_SHAPE(2, 6, 6, 4), 0, 0.01, 97);
+    w->image = filled(TARN_F32, TARN_SHAPE(1, 4, 4, 4), 0, 0.01, 61);
     w->kernel = filled(TARN_F32, TARN_SHAPE(3, 3, 4, 2), -0.3, 0.05, 13);
     w->gamma = filled(TARN_F32, TARN_SHAPE(4), 1, 0.1, 4);
     w->beta = filled(TARN_F32, TARN_SHAPE(4), 0, 0.1, 4);
@@ -86,6 +103,7 @@ static void layers_new(world *w)
 {
     w->p = tarn_params_new(TARN_F32);
     w->w = tarn_params_add(w->p, "w", TARN_SHAPE(6, 3));
+    tarn_fill(w->w, 0.1);
     tarn_params_add(w->p, "b", TARN_SHAPE(3));
     tarn_params_add_buffer(w->p, "buffer", 0, NULL);
     tarn_linear_init(&w->linear, w->p, "linear", &w->rng, 6, 3, NULL);
@@ -110,6 +128,12 @@ static void files_open(world *w)
     w->loader = tarn_loader_new(w->data, &(tarn_loader_opts){.batch_size = 4, .shuffle = true});
     w->idx = tarn_idx_open(files_path("train-images-idx3-ubyte"));
     w->file = tarn_safetensors_open(files_path("w.safetensors"));
+    w->tagged = tarn_safetensors_open(files_path("tagged.safetensors"));
+    w->named = tarn_dataset_new(w->pictures, w->classes);
+    tarn_dataset_set_classes(w->named, 4, (const char *[]){"a", "b", "c", "d"});
+    w->png = png, w->png_bytes = png_bytes, w->folder = folder;
+    w->sink = fopen("/dev/null", "w");
+    assert_non_null(w->sink);
 }
 
 void world_new(world *w)
@@ -118,6 +142,10 @@ void world_new(world *w)
     tensors_new(w);
     layers_new(w);
     files_open(w);
+    w->modes = tarn_tape_new();
+    tarn_tape_set_eager(w->modes, true);
+    tarn_exp(w->modes, w->s);
+    w->empty = tarn_params_new(TARN_F32);
     w->t = tarn_tape_new();
     w->other = tarn_tape_new();
     w->foreign = tarn_ones(w->other, TARN_F32, TARN_SHAPE(4, 6));
@@ -126,20 +154,22 @@ void world_new(world *w)
 
 void world_free(world *w)
 {
-    tarn_tape_free(w->t), tarn_tape_free(w->other);
+    tarn_tape_free(w->t), tarn_tape_free(w->other), tarn_tape_free(w->modes);
     while (w->n_kept > 0) {
         w->n_kept--;
         w->kept_free[w->n_kept](w->kept[w->n_kept]);
     }
-    tarn_safetensors_close(w->file);
+    fclose(w->sink);
+    tarn_safetensors_close(w->file), tarn_safetensors_close(w->tagged);
     tarn_idx_close(w->idx);
     tarn_loader_free(w->loader);
-    tarn_dataset_free(w->data);
+    tarn_dataset_free(w->data), tarn_dataset_free(w->named);
     tarn_optim_free(w->o);
-    tarn_params_free(w->p);
-    tarn_tensor *const own[] = {w->x,        w->y,       w->z,         w->d,          w->i,       w->u,     w->s,
-                                w->row,      w->label,   w->index,     w->image,      w->kernel,  w->gamma, w->beta,
-                                w->stats.mean, w->stats.var, w->stats.batches, w->pictures, w->classes, w->picture};
+    tarn_params_free(w->p), tarn_params_free(w->empty);
+    tarn_tensor *const own[] = {
+        w->x,       w->y,      w->z,      w->d,     w->i,    w->u,          w->s,         w->row,           w->label,
+        w->index,   w->image,  w->kernel, w->gamma, w->beta, w->stats.mean, w->stats.var, w->stats.batches, w->pictures,
+        w->classes, w->picture};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         tarn_tensor_free(own[i]);
     *w = (world){0};
@@ -174,6 +204,33 @@ KEPT(dataset, tarn_dataset, tarn_dataset_free)
 KEPT(loader, tarn_loader, tarn_loader_free)
 KEPT(idx, tarn_idx_reader, tarn_idx_close)
 KEPT(file, tarn_safetensors, tarn_safetensors_close)
+
+tarn_tensor *bomb(world *w)
+{
+    return tarn_index_select(w->t, w->x, 0, tarn_full(w->t, TARN_I32, TARN_SHAPE(1), 1000));
+}
+
+tarn_tensor *stale(world *w)
+{
+    tarn_tensor *y = tarn_exp(w->t, w->x);
+    tarn_mutable_data(w->x);
+    return y;
+}
+
+tarn_tensor *loss(world *w)
+{
+    return tarn_sum(w->t, tarn_square(w->t, tarn_matmul(w->t, w->x, w->w)), TARN_ALL_AXES, false);
+}
+
+tarn_tensor *tall(world *w, int64_t size)
+{
+    return tarn_expand(w->t, w->s, TARN_SHAPE(size, 1));
+}
+
+tarn_tensor *wide(world *w, int64_t size)
+{
+    return tarn_expand(w->t, w->s, TARN_SHAPE(1, size));
+}
 
 bool used(world *w, tarn_tensor *y, tarn_tensor *x)
 {

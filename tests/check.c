@@ -55,13 +55,13 @@ static atomic_long blocks, calls, counted, bad_releases;
 static long fail_at;
 static bool fail_on;
 static atomic_bool failed;
-static size_t largest;
+static size_t refused_from, refused_to;
 
 static void *counting_allocate(size_t bytes, void *context)
 {
     (void)context;
     atomic_fetch_add(&calls, 1);
-    if (bytes > largest)
+    if (bytes > NO_LIMIT || (bytes >= refused_from && bytes <= refused_to))
         return NULL;
     long k = atomic_fetch_add(&counted, 1) + 1;
     if (fail_at > 0 && (k == fail_at || (fail_on && k > fail_at))) {
@@ -115,19 +115,24 @@ void check_memory_remove(void)
     assert_int_equal(left, 0);
 }
 
-void check_memory_fail(long k, bool from_then_on, size_t limit)
+void check_memory_fail(long k, bool from_then_on)
 {
     atomic_store(&counted, 0);
     atomic_store(&failed, false);
     fail_at = k;
     fail_on = from_then_on;
-    largest = limit < NO_LIMIT ? limit : NO_LIMIT;
+}
+
+void check_memory_refuse(size_t from, size_t to)
+{
+    refused_from = from;
+    refused_to = to;
 }
 
 void check_memory_succeed(void)
 {
     fail_at = 0;
-    largest = NO_LIMIT;
+    check_memory_refuse(SIZE_MAX, 0);
 }
 
 bool check_memory_failed(void)

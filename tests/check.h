@@ -44,10 +44,14 @@ const tarn_allocator *check_memory_allocator(void);
 /* Back to malloc. Fails the test when a block is still out. */
 void check_memory_remove(void);
 
-/* The k-th call from now on (1: the next) gets nothing; with `from_then_on` all later ones too. Calls for
- * more than `limit` bytes get nothing and are not counted: so the arena, which asks for large blocks and then
- * makes do with what it needs, asks for each of its pieces. k = 0: only the limit. */
-void check_memory_fail(long k, bool from_then_on, size_t limit);
+/* The k-th call from now on (1: the next) gets nothing; with `from_then_on` all later ones too. */
+void check_memory_fail(long k, bool from_then_on);
+
+/* Calls for `from` to `to` bytes get nothing, and are not counted by check_memory_fail(). The arena makes do
+ * with what it needs when it cannot have a large block, so that it then asks for almost each of its pieces. */
+void check_memory_refuse(size_t from, size_t to);
+
+/* Neither of the two any more. */
 void check_memory_succeed(void);
 
 /* Whether the k-th call came. */

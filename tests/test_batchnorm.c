@@ -100,7 +100,8 @@ static void derivatives(tarn_tape *t, batchnorm_fn *batchnorm, const model *m, c
 {
     tarn_rng rng = tarn_rng_seed(8);
     tarn_tensor *inputs[] = {m->x, m->gamma, m->beta}, *y = batchnorm(t, m->x, m->gamma, m->beta, running, opts);
-    assert_non_null(y);
+    if (!y)
+        fail_msg("%s", tarn_error());
     tarn_tensor *c = tarn_uniform(t, TARN_F64, y->ndim, y->shape, &rng, -1, 1);
     tarn_tensor *loss = total(t, tarn_mul(t, c, tarn_square(t, y)));
     out[0] = y;
@@ -146,9 +147,9 @@ static void fused_equals_composed(void **state)
         compare_spellings(training, 21, TARN_SHAPE(3, 4, 5, 6));
         compare_spellings(training, 31, TARN_SHAPE(130, 17));
         compare_spellings(training, 41, TARN_SHAPE(2, 1));
-        compare_spellings(training, 51, TARN_SHAPE(33));
         compare_spellings(training, 61, TARN_SHAPE(4, 30, 30, 3));
     }
+    compare_spellings(false, 51, TARN_SHAPE(33));
 }
 
 /* ---- far from zero ------------------------------------------------------------------------------------- */

@@ -111,12 +111,10 @@ static void records_come_in_order(void **state)
         for (int round = 0; round < 2; round++) {
             int64_t got, at = 0;
             assert_int_equal(tarn_idx_read(r, 0, data), 0);
-            assert_int_equal(tarn_idx_read(r, 5, NULL), 5); /* passed over */
-            for (at = 5; (got = tarn_idx_read(r, 300, data)) > 0; at += got)
+            for (at = 0; (got = tarn_idx_read(r, 300, data)) > 0; at += got)
                 for (int64_t i = 0; i < got * RECORD; i++)
                     assert_int_equal(data[i], byte_at(at * RECORD + i));
             assert_int_equal(at, RECORDS);
-            assert_int_equal(tarn_idx_position(r), RECORDS);
             assert_int_equal(tarn_idx_read(r, 1, data), 0);
             assert_true(tarn_idx_rewind(r));
         }
@@ -218,18 +216,18 @@ static void headers_that_lie_are_refused(void **state)
     for (int gzip = 0; gzip < 2; gzip++) {
         /* 4 GB, which a file of 20 bytes cannot hold: refused before memory is taken. */
         check_memory_install();
-        check_memory_fail(0, false, 1 << 20);
+        check_memory_refuse((1 << 20) + 1, SIZE_MAX);
         assert_null(tarn_idx_load(write_idx("x", 8, 1, most, "abcd", 4, gzip)));
         check_memory_remove();
         expect_error("tarn_idx_load: ", file_at("x"), "declares 4294967295 bytes", gzip ? "cannot hold" : "has 4");
         assert_null(tarn_idx_load(write_idx("x", 0x0E, 8, most, "abcd", 4, gzip)));
         expect_error("tarn_idx_load: ", "is too large");
         assert_null(tarn_idx_load(write_idx("x", 8, 0, most, "a", 1, gzip)));
-        expect_error("tarn_idx_load: ", "0 axes");
+        expect_error("tarn_idx_load: ", "expected 00 00");
         assert_null(tarn_idx_load(write_idx("x", 8, 9, most, "a", 1, gzip)));
-        expect_error("tarn_idx_load: ", "9 axes");
+        expect_error("tarn_idx_load: ", "expected 00 00");
         assert_null(tarn_idx_load(write_idx("x", 10, 1, (uint32_t[]){1}, "a", 1, gzip)));
-        expect_error("tarn_idx_load: ", "not an IDX file");
+        expect_error("tarn_idx_load: ", "starts with 00 00 0a 01");
     }
 }
 
@@ -239,13 +237,15 @@ static void large_gzip_files_are_counted_first(void **state)
     (void)state;
     enum { LARGE = 65 << 20 };
     unsigned char *zeros = calloc(LARGE, 1);
+    for (int i = 0; i < 1 << 20; i++)
+        zeros[i] = byte_at(i);
     write_idx("x", 8, 2, (uint32_t[]){65, 1 << 20}, zeros, LARGE, true);
     tarn_tensor *x = tarn_idx_load(file_at("x"));
     assert_true(x && tarn_numel(x) == LARGE && ((uint8_t *)x->data)[LARGE - 1] == 0);
     tarn_tensor_free(x);
     write_idx("x", 8, 2, (uint32_t[]){66, 1 << 20}, zeros, LARGE, true);
     check_memory_install();
-    check_memory_fail(0, false, 1 << 20);
+    check_memory_refuse((1 << 20) + 1, SIZE_MAX);
     assert_null(tarn_idx_load(file_at("x")));
     check_memory_remove();
     expect_error("tarn_idx_load: ", "before what its header declares");
@@ -751,7 +751,7 @@ static void no_memory_is_an_error(void **state)
 {
     (void)state;
     write_mnist("train", 20, 9, true);
-    fail_each_allocation(load_and_batch);
+    fail_each_allocation(load_and_batch, true);
 }
 
 int main(void)

@@ -389,7 +389,7 @@ static bool load_resize_save(void)
 static void no_memory_is_an_error(void **state)
 {
     (void)state;
-    fail_each_allocation(load_resize_save);
+    fail_each_allocation(load_resize_save, false);
 }
 
 int main(void)

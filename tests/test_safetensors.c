@@ -439,7 +439,7 @@ static bool save_and_load(void)
 static void no_memory_is_an_error(void **state)
 {
     (void)state;
-    fail_each_allocation(save_and_load);
+    fail_each_allocation(save_and_load, false);
 }
 
 /* ---- for tests/safetensors_reference.py */

@@ -164,18 +164,15 @@ static void many_entries_are_read_quickly(void **state)
     assert_true(header && file);
     for (int twice = 0; twice < 2; twice++) {
         size_t n = 0;
-        for (int i = 0; i < MANY; i++)
+        for (int i = 0; i < MANY; i++) /* the second time, the last has the first one's name */
             n += (size_t)snprintf(header + n, ROOM - n,
                                   "%c\"%d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", i ? ',' : '{',
-                                  twice && i == MANY - 1 ? 0 : MANY - i);
-        memcpy(header + n, twice ? ",\"0\":[]}" : "}", twice ? 9 : 2);
-        if (twice) /* the last two share a name */
-            n += (size_t)snprintf(header + n, ROOM - n,
-                                  ",\"0\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+                                  twice && i == MANY - 1 ? MANY : MANY - i);
+        memcpy(header + n, "}", 2);
         write_file(file_at("f"), file, with_length(file, header));
         tarn_safetensors *f = tarn_safetensors_open(file_at("f"));
         if (twice)
-            expect_error("tarn_safetensors_open: ", "\"0\" is given twice");
+            expect_error("tarn_safetensors_open: ", "\"100000\" is given twice");
         else
             expect_no_error();
         assert_int_equal(tarn_safetensors_count(f), twice ? 0 : MANY);

@@ -282,19 +282,20 @@ static void compute_optim(tarn_params *r, const optim_case *c)
     tarn_copy(b, tarn_params_find(r, "in/steps/b"));
     tarn_optim *optim = optim_new(c, p);
     tarn_tape *t = tarn_tape_new();
-    tarn_tensor *norms = tarn_tensor_new(TARN_F64, TARN_SHAPE(STEPS));
+    double norms[STEPS];
+    tarn_tensor *all = tarn_tensor_wrap(TARN_F64, TARN_SHAPE(STEPS), norms);
     for (int step = 0; step < STEPS; step++) {
         tarn_tensor *x = tarn_slice(t, tarn_params_find(r, "in/steps/x"), 0, 4 * step, 4 * step + 4, 1);
         tarn_tensor *y = tarn_slice(t, tarn_params_find(r, "in/steps/y"), 0, 4 * step, 4 * step + 4, 1);
         tarn_backward(t, tarn_mse(t, tarn_tanh(t, tarn_add(t, tarn_matmul(t, x, w), b)), y));
-        ((double *)tarn_mutable_data(norms))[step] = tarn_clip_grad_norm(p, c->max_norm > 0 ? c->max_norm : INFINITY);
+        norms[step] = tarn_clip_grad_norm(p, c->max_norm > 0 ? c->max_norm : INFINITY);
         tarn_optim_step(optim);
         tarn_tape_reset(t);
     }
-    keep(r, norms, "%snorms", c->name);
+    keep(r, all, "%snorms", c->name);
     keep(r, w, "%sw", c->name);
     keep(r, b, "%sb", c->name);
-    tarn_tensor_free(norms);
+    tarn_tensor_free(all);
     tarn_tape_free(t);
     tarn_optim_free(optim);
     tarn_params_free(p);

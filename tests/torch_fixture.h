@@ -8,11 +8,11 @@
  * Names: "in/..." are inputs; "steps/..." is what several optimiser steps lead to; the rest are values and
  * derivatives. All start with their section's name.
  *
- * A result of n elements becomes 3 numbers, their sum, their norm and the largest magnitude, and then every
+ * The digest of a result with n elements is their sum, their norm, the largest magnitude, and every
  * stride-th element: all of them up to 128, every 7th up to 4096, else every 97th. An element may be off by
- * tolerance * max(largest magnitude, floor); sum and norm by sqrt(n) times as much, which is what that
- * allows the norm, and errors of both signs the sum. The floor is 1 for "steps/", where a gradient near zero
- * may turn out anyhow under Adam; 1e-2 elsewhere, so that zero may come out as rounding. */
+ * limit = tolerance * max(largest magnitude, floor). If all are, the norm is off by at most sqrt(n)*limit; so
+ * is the sum when the signs are mixed. The floor is 1 for "steps/", since Adam makes steps of equal size of
+ * large gradients and of small inexact ones; and 1e-2 elsewhere, so that zero may come out as rounding. */
 #ifndef TARN_TESTS_TORCH_FIXTURE_H
 #define TARN_TESTS_TORCH_FIXTURE_H
 
