@@ -95,17 +95,20 @@ OBJECTS   = $(LIB_OBJ) $(COMMON) $(TEST_HELP) $(addsuffix .o,$(EXAMPLES) $(BENCH
 
 # Building starts in another make, so that it finds what was installed; with every processor, unless -j says
 # otherwise.
-BUILDING = @$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+build = +@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) only ONLY='$(1)'
+.PHONY: only
+only: $(ONLY)
+	@:
 NEED = @CC='$(CC)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' DATA='$(DATA)' \
        OPENBLAS_CFLAGS='$(OPENBLAS_CFLAGS)' STB_CFLAGS='$(STB_CFLAGS)' tools/need
 
 all: ## build the library, the examples and the benchmarks
 	$(NEED) --check build
-	$(BUILDING) $(STATIC) $(SHARED) $(EXAMPLES) $(BENCHES)
+	$(call build,$(STATIC) $(SHARED) $(EXAMPLES) $(BENCHES))
 
 tests: ## build the tests
 	$(NEED) --check build test
-	$(BUILDING) $(TESTS) $(TORCHES)
+	$(call build,$(TESTS) $(TORCHES))
 
 # ---- building
 
@@ -160,7 +163,7 @@ $(TESTS): $(BUILD)/tests/libcommon.a
 
 cnn: ## train the example network on Fashion-MNIST and draw what happened; options in ARGS="..."
 	$(NEED) build $(if $(findstring --data,$(ARGS)),,data)
-	$(BUILDING) $(BUILD)/examples/cnn
+	$(call build,$(BUILD)/examples/cnn)
 	@touch $(BUILD)/cnn.started
 	$(BUILD)/examples/cnn $(ARGS)
 	@out=out; before=; for word in $(ARGS); do \
@@ -171,9 +174,9 @@ cnn: ## train the example network on Fashion-MNIST and draw what happened; optio
 	    \( -name '*.svg' -o -name '*.png' \) 2>/dev/null | sort | tr '\n' ' '); \
 	[ -z "$$pictures" ] || echo "pictures: $$pictures"
 
-# T="rng ops" runs tests/test_rng.c and tests/test_ops.c only.
-T        ?= $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c)) $(if $(SANITIZER),,exports)
+# T="rng ops" runs tests/test_rng.c and tests/test_ops.c only. The scripts look at the plain build.
 SCRIPTS   = $(patsubst tests/test_%.sh,%,$(wildcard tests/test_*.sh))
+T        ?= $(TESTS:$(BUILD)/tests/test_%=%) $(if $(SANITIZER),,$(SCRIPTS))
 T_BUILT   = $(filter-out $(SCRIPTS),$(T))
 RUN_TESTS = $(T_BUILT:%=$(BUILD)/tests/test_%) $(patsubst %,tests/test_%.sh,$(filter $(SCRIPTS),$(T)))
 TEST_ENV  = CC='$(CC)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)' \
@@ -181,20 +184,20 @@ TEST_ENV  = CC='$(CC)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)
             UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}"
 test: ## run every test, or those named in T="rng ops"; the last line counts them
 	$(NEED) build test data
-	$(BUILDING) $(T_BUILT:%=$(BUILD)/tests/test_%) $(if $(filter exports,$(T)),\
-	    $(STATIC) $(SHARED) $(EXAMPLES) $(BENCHES) $(TORCHES))
+	$(call build,$(T_BUILT:%=$(BUILD)/tests/test_%) $(if $(filter $(SCRIPTS),$(T)),\
+	    $(STATIC) $(SHARED) $(EXAMPLES) $(BENCHES) $(TESTS) $(TORCHES)))
 	@$(TEST_ENV) tests/run $(RUN_TESTS)
 
 valgrind: ## run the tests under valgrind, or those named in T="rng ops"
 	$(NEED) build test data valgrind
-	$(BUILDING) $(T_BUILT:%=$(BUILD)/tests/test_%)
+	$(call build,$(T_BUILT:%=$(BUILD)/tests/test_%))
 	@$(TEST_ENV) TARN_ISA=avx2 OPENBLAS_CORETYPE=Haswell TEST_TIMEOUT=$${TEST_TIMEOUT-3600} tests/run \
 	    -w 'valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99' \
 	    $(T_BUILT:%=$(BUILD)/tests/test_%)
 
 bench: ## build and run the benchmarks; options in ARGS="..."
 	$(NEED) build
-	$(BUILDING) $(BENCHES)
+	$(call build,$(BENCHES))
 	@set -e; for bench in $(BENCHES); do $$bench $(ARGS); done
 
 # ---- the rest
@@ -205,7 +208,7 @@ deps: ## install what building, testing and checking need (apt-get)
 # What tarn.h includes is public.
 install: ## install under PREFIX (/usr/local), in DESTDIR if set
 	$(NEED) --check build
-	$(BUILDING) $(STATIC) $(SHARED)
+	$(call build,$(STATIC) $(SHARED))
 	$(Q)mkdir -p '$(DESTDIR)$(LIBDIR)/pkgconfig'
 	$(Q)set -e; headers=$$($(CC) -I. -MM -MT : tarn.h); \
 	for header in $$(echo "$$headers" | tr -d ':\\\n'); do \

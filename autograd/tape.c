@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-extern const tarn_op *const __start_tarn_ops[], *const __stop_tarn_ops[]; /* the linker's, around TARN__OP's section */
+/* The linker's, around TARN__OP's section; weak, since a program may be linked without any op. */
+extern const tarn_op *const __start_tarn_ops[] __attribute__((weak));
+extern const tarn_op *const __stop_tarn_ops[] __attribute__((weak));
 
 const tarn_op *const *tarn__all_ops(size_t *count)
 {

@@ -128,8 +128,8 @@ const int64_t *tarn_idx_shape(const tarn_idx_reader *r)
     return r ? r->shape : NULL;
 }
 
-/* The stored elements lie at the end of the memory that they will fill once they are as wide as the dtype: widened from the
- * front, none is overwritten before it is read. */
+/* The stored elements lie at the end of the memory that they will fill once they are as wide as the dtype: widened
+ * from the front, none is overwritten before it is read. */
 static void convert(const tarn_idx_reader *r, int64_t n, unsigned char *memory)
 {
     size_t stored = stored_size(r), wide = tarn_dtype_size(r->dtype);

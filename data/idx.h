@@ -1,7 +1,7 @@
 /* data/idx.h: the IDX files of the MNIST family, plain or compressed by gzip.
  *
- * The format (LeCun, Cortes, Burges, "The MNIST database"): two zero bytes, a byte for the element type, a byte for the number of
- * dimensions, each size as a big-endian u32, then the elements, row-major and big-endian. A file must hold exactly the
+ * The format (LeCun, Cortes, Burges, "The MNIST database"): two zero bytes, a byte for the element type, a byte for the
+ * number of dimensions, each size as a big-endian u32, then the elements, row-major and big-endian. A file must hold exactly the
  * elements that it declares. u8 is read as TARN_U8; s8, s16 and s32 as TARN_I32; f32 and f64 as they are. */
 #ifndef TARN_IDX_H
 #define TARN_IDX_H
@@ -28,8 +28,9 @@ TARN_API tarn_dtype tarn_idx_dtype(const tarn_idx_reader *reader);
 TARN_API int tarn_idx_ndim(const tarn_idx_reader *reader);
 TARN_API const int64_t *tarn_idx_shape(const tarn_idx_reader *reader);
 
-/* Reads the next n records, or as many as are left, into `records`, which has room for n. Returns how many: 0 at the end, where
- * the end of the file and its checksum have been verified; -1 with an error, after which only tarn_idx_rewind() helps. */
+/* Reads the next n records, or as many as are left, into `records`, which has room for n. Returns how
+ * many: 0 at the end, where the end of the file and its checksum have been verified; -1 with an error, after which only
+ * tarn_idx_rewind() helps. */
 TARN_API int64_t tarn_idx_read(tarn_idx_reader *reader, int64_t n, void *records);
 
 /* Back to the first record. */

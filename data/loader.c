@@ -141,12 +141,9 @@ static void convert(const tarn_loader *l, void *x, int64_t n)
 
 /* Each epoch draws from a part of the seed's stream that no other epoch, and no user who starts at its
  * beginning, reaches. */
-static bool begin_epoch(tarn_loader *l)
+static bool begin_epoch(const tarn_loader *l)
 {
-    tarn_rng rng = {l->opts.seed, ((uint64_t)l->epoch + 1) << EPOCH_SHIFT};
-    l->batch = 0;
-    l->begun = l->feed->begin(l->feed, rng);
-    return l->begun;
+    return l->feed->begin(l->feed, (tarn_rng){l->opts.seed, ((uint64_t)l->epoch + 1) << EPOCH_SHIFT});
 }
 
 static int64_t batch_size_at(const tarn_loader *l, int64_t batch)
@@ -222,12 +219,13 @@ bool tarn_loader_seek(tarn_loader *l, int64_t epoch, int64_t batch)
         return tarn_fail("tarn_loader_seek: batch %" PRId64 " of epoch %" PRId64 ", expected 0 to %" PRId64
                          " of 0 or more",
                          batch, epoch, l->batches);
+    int64_t old_epoch = l->epoch, old_batch = l->batch;
     l->epoch = epoch;
-    if (!begin_epoch(l))
-        return false;
-    for (int64_t i = 0; i < batch; i++)
-        if (!l->feed->fetch(l->feed, batch_size_at(l, i)))
-            return l->begun = false;
-    l->batch = batch;
-    return true;
+    bool ok = begin_epoch(l);
+    for (int64_t i = 0; ok && i < batch; i++)
+        ok = l->feed->fetch(l->feed, batch_size_at(l, i));
+    l->begun = ok; /* if not, the next batch first finds its place again */
+    l->epoch = ok ? epoch : old_epoch;
+    l->batch = ok ? batch : old_batch;
+    return ok;
 }

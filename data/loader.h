@@ -68,7 +68,8 @@ TARN_API int64_t tarn_loader_epoch(const tarn_loader *loader);
 TARN_API int64_t tarn_loader_batch(const tarn_loader *loader);
 
 /* The next batch will be number `batch` (0 to tarn_loader_batches(); that: the epoch's end) of `epoch`.
- * tarn_loader_seek(l, tarn_loader_epoch(l), 0) begins the epoch again. A stream reads up to there. */
+ * tarn_loader_seek(l, tarn_loader_epoch(l), 0) begins the epoch again. A stream reads up to there. On error the
+ * loader is where it was. */
 TARN_API bool tarn_loader_seek(tarn_loader *loader, int64_t epoch, int64_t batch);
 
 #ifdef __cplusplus

@@ -6,8 +6,9 @@
  * byte: by dtype (f64, f32, i32, u8), then by name.
  *
  * Reading is strict. Refused are: a file longer or shorter than its header says, holes and overlaps between
- * tensors, a name given twice, a header beyond 100,000,000 bytes or that is not the restricted JSON which the
- * format allows, text that is not UTF-8, sizes that overflow. No part of a file is trusted to be in range.
+ * tensors, a name or key given twice, a key that the format does not have, a header beyond 100,000,000 bytes
+ * or that is not the restricted JSON which the format allows, text that is not UTF-8 or holds a NUL, sizes that
+ * overflow. No part of a file is trusted to be in range.
  *
  * Writing is all or nothing: a file that was there before stays whole until the new one is on disk, and is
  * then replaced at once (a symbolic link at `path` is replaced, not followed). */

@@ -241,7 +241,7 @@ int main(int argc, char **argv)
 {
     struct options o = {.data = "/usr/share/datasets/fashion-mnist",
                         .out = "out",
-                        .epochs = 5,
+                        .epochs = 8,
                         .batch_size = 64,
                         .seed = 1,
                         .lr = 2e-3};

@@ -42,11 +42,12 @@ void tarn__parallel_for(int64_t tiles, void (*work)(void *context, int64_t tile)
             work(context, tile);
         return;
     }
+    /* A counter of our own: LLVM's runtime takes memory from the heap for every loop that it schedules. */
+    atomic_llong next = 0;
 #pragma omp parallel num_threads(threads)
     {
         thread_index = omp_get_thread_num();
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t tile = 0; tile < tiles; tile++)
+        for (int64_t tile; (tile = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed)) < tiles;)
             work(context, tile);
         thread_index = 0;
     }

@@ -60,7 +60,9 @@ def element_bytes(dtype):
 def fixtures():
     every = {f"{dtype} x": (dtype, [3], bytes(range(i, i + 3 * element_bytes(dtype))))
              for i, dtype in enumerate(LIBRARY_DTYPES)}
-    return {"reference_dtypes.safetensors": save(every), "reference_empty.safetensors": save({})}
+    name = "".join(map(chr, range(1, 128))) + "\u0080\u07ff\u0800\uffff\U00010000\U0010ffff"
+    return {"reference_dtypes.safetensors": save(every), "reference_empty.safetensors": save({}),
+            "reference_name.safetensors": save({name: np.array([7], np.uint8)})}
 
 
 def random_text(rng):

@@ -556,7 +556,12 @@ static void a_stream_that_breaks_is_an_error(void **state)
     assert_false(tarn_loader_next(l, t, &b));
     expect_error("tarn_idx_read: ", "end too early");
     assert_int_equal(tarn_loader_batch(l), batches);
-    assert_true(tarn_loader_seek(l, 0, 0) && tarn_loader_next(l, t, &b));
+    assert_true(tarn_loader_seek(l, 0, 1) && tarn_loader_next(l, t, &b));
+    assert_false(tarn_loader_seek(l, 1, BATCHES));
+    expect_error("tarn_idx_read: ", "end too early");
+    assert_true(tarn_loader_epoch(l) == 0 && tarn_loader_batch(l) == 2);
+    assert_true(tarn_loader_next(l, t, &b));
+    assert_int_equal(tarn_at(b.labels, (int64_t[]){0}), 2 * BATCH);
     tarn_tape_free(t);
     tarn_loader_free(l);
 }

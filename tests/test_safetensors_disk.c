@@ -18,12 +18,14 @@
 /* The library is linked statically, so its calls come here first. */
 
 enum { OPEN, PREAD, WRITE, FSYNC, FCHMOD, RENAME, CLOSE };
+static const char TRACE[] = "oPwsmrc";
 
 static struct {
     bool on;
     int calls, fail_at; /* the fail_at-th call fails; 0: none */
     int code;           /* with this errno; 0: it does half of what was asked */
     int which;          /* call failed; -1: none yet */
+    char trace[64];     /* the calls, by TRACE's letters */
 } faults;
 
 static void faults_start(int fail_at, int code)
@@ -37,7 +39,11 @@ static void faults_start(int fail_at, int code)
 
 static bool fails(int call)
 {
-    if (!faults.on || ++faults.calls != faults.fail_at)
+    if (!faults.on)
+        return false;
+    if (faults.calls + 1 < (int)sizeof faults.trace)
+        memcpy(faults.trace + faults.calls, (char[]){TRACE[call], '\0'}, 2);
+    if (++faults.calls != faults.fail_at)
         return false;
     faults.which = call;
     errno = faults.code;
@@ -223,6 +229,22 @@ static void each_call_of_a_load_fails(void **state)
     tarn_params_free(p);
 }
 
+/* On disk before it gets the name, and the name too before the save returns. */
+static void the_new_file_is_synced_before_it_counts(void **state)
+{
+    (void)state;
+    tarn_params *p = store_new(OLD);
+    for (int i = 0; i < 2; i++) {
+        faults_start(0, 0);
+        bool ok = tarn_params_save(p, file_at("weights"));
+        faults.on = false;
+        assert_true(ok);
+        if (!strstr(faults.trace, "wscrs"))
+            fail_msg("the calls were %s", faults.trace);
+    }
+    tarn_params_free(p);
+}
+
 /* Closing the new file may be what tells that it could not be written. */
 static void a_close_that_fails_is_an_error(void **state)
 {
@@ -378,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(each_call_of_a_save_fails),
         T(each_call_of_a_load_fails),
+        T(the_new_file_is_synced_before_it_counts),
         T(a_close_that_fails_is_an_error),
         T(a_full_disk_leaves_the_old_file),
         T(a_folder_that_is_read_only),

@@ -54,6 +54,23 @@ static void no_tensors_as_the_reference_writes_them(void **state)
     assert_same_bytes(file_at("a"), FIXTURE("reference_empty"));
 }
 
+/* Every ASCII character but NUL, and the first and last of each length of UTF-8. */
+static void a_name_as_the_reference_writes_it(void **state)
+{
+    (void)state;
+    char name[160];
+    for (int c = 1; c < 128; c++)
+        name[c - 1] = (char)c;
+    strcpy(name + 127, "\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf");
+    tarn_tensor *x = tarn_tensor_from(TARN_U8, TARN_SHAPE(1), (const uint8_t[]){7});
+    assert_true(tarn_safetensors_save(file_at("a"), 1, (const char *[]){name}, &x));
+    assert_same_bytes(file_at("a"), FIXTURE("reference_name"));
+    tarn_safetensors *f = tarn_safetensors_open(FIXTURE("reference_name"));
+    assert_string_equal(tarn_safetensors_name(f, 0), name);
+    tarn_safetensors_close(f);
+    tarn_tensor_free(x);
+}
+
 static void every_dtype_of_the_reference(void **state)
 {
     (void)state;
@@ -262,18 +279,19 @@ static void store_takes_only_its_own(void **state)
     tarn_tensor *w = tarn_tensor_new(TARN_F32, TARN_SHAPE(2, 3)), *b = tarn_tensor_new(TARN_F32, TARN_SHAPE(3)),
                 *m = tarn_tensor_new(TARN_F32, 0, NULL), *turned = tarn_tensor_new(TARN_F32, TARN_SHAPE(3, 2)),
                 *one = tarn_tensor_new(TARN_F32, TARN_SHAPE(1)), *wide = tarn_tensor_new(TARN_F64, TARN_SHAPE(3)),
-                *same_size = tarn_tensor_new(TARN_I32, TARN_SHAPE(3)),
+                *head = tarn_tensor_new(TARN_F32, TARN_SHAPE(2)), *same_size = tarn_tensor_new(TARN_I32, TARN_SHAPE(3)),
                 *deep = tarn_tensor_new(TARN_F32, TARN_SHAPE(3, 1, 1));
     expect_refused(0, NULL, NULL, "no tensor", "fc.weight");
     expect_refused(2, names, (tarn_tensor *[]){w, b}, "no tensor", "bn.mean");
     expect_refused(3, wrong, (tarn_tensor *[]){w, b, m}, "no tensor", "fc.bias");
     expect_refused(4, names, (tarn_tensor *[]){w, b, m, one}, "which the store does not", "\"more\"");
     expect_refused(3, names, (tarn_tensor *[]){turned, b, m}, "\"fc.weight\" is F32[3,2]", "expected F32[2,3]");
+    expect_refused(3, names, (tarn_tensor *[]){head, b, m}, "\"fc.weight\" is F32[2]", "expected F32[2,3]");
     expect_refused(3, names, (tarn_tensor *[]){w, b, one}, "\"bn.mean\" is F32[1]", "expected F32[]");
     expect_refused(3, names, (tarn_tensor *[]){w, wide, m}, "\"fc.bias\" is F64[3]", "expected F32[3]");
     expect_refused(3, names, (tarn_tensor *[]){w, same_size, m}, "\"fc.bias\" is I32[3]", "expected F32[3]");
     expect_refused(3, names, (tarn_tensor *[]){w, deep, m}, "\"fc.bias\" is F32[3,1,1]", "expected F32[3]");
-    tarn_tensor *const all[] = {w, b, m, turned, one, wide, same_size, deep};
+    tarn_tensor *const all[] = {w, b, m, head, turned, one, wide, same_size, deep};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         tarn_tensor_free(all[i]);
 }
@@ -476,6 +494,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(every_bit_is_kept),
         T(no_tensors_as_the_reference_writes_them),
+        T(a_name_as_the_reference_writes_it),
         T(every_dtype_of_the_reference),
         T(tensors_outlive_the_file),
         T(pending_tensors_and_views_are_written),
