@@ -179,7 +179,9 @@ SCRIPTS   = $(patsubst tests/test_%.sh,%,$(wildcard tests/test_*.sh))
 T        ?= $(TESTS:$(BUILD)/tests/test_%=%) $(if $(SANITIZER),,$(SCRIPTS))
 T_BUILT   = $(filter-out $(SCRIPTS),$(T))
 RUN_TESTS = $(T_BUILT:%=$(BUILD)/tests/test_%) $(patsubst %,tests/test_%.sh,$(filter $(SCRIPTS),$(T)))
+# More threads than processors, as some tests have, are slow when each of them waits actively.
 TEST_ENV  = CC='$(CC)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)' \
+            OMP_WAIT_POLICY=$${OMP_WAIT_POLICY-passive} \
             ASAN_OPTIONS="$${ASAN_OPTIONS-allocator_may_return_null=1}" \
             UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}"
 test: ## run every test, or those named in T="rng ops"; the last line counts them

@@ -58,8 +58,7 @@ static void add_linear(net *m, int i, int64_t in, int64_t out)
     tarn_linear_init(&m->linear[i], m->params, name, m->rng, in, out, NULL);
 }
 
-/* ---- mlp
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- mlp ---- */
 
 static void mlp_init(net *m)
 {
@@ -77,8 +76,7 @@ static tarn_tensor *mlp_forward(tarn_tape *t, const net *m, tarn_tensor *x)
     return tarn_linear_apply(t, &m->linear[2], x);
 }
 
-/* ---- cnn28
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- cnn28 ---- */
 
 static void cnn28_init(net *m)
 {
@@ -96,8 +94,7 @@ static tarn_tensor *cnn28_forward(tarn_tape *t, const net *m, tarn_tensor *x)
     return tarn_linear_apply(t, &m->linear[1], x);
 }
 
-/* ---- vgg8
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- vgg8 ---- */
 
 static void vgg8_init(net *m)
 {
@@ -118,8 +115,7 @@ static tarn_tensor *vgg8_forward(tarn_tape *t, const net *m, tarn_tensor *x)
     return tarn_linear_apply(t, &m->linear[0], tarn_global_avg_pool2d(t, x));
 }
 
-/* ---- resnet20
- * ------------------------------------------------------------------------------------------------- */
+/* ---- resnet20 ---- */
 
 static void resnet20_init(net *m)
 {
@@ -149,8 +145,7 @@ static tarn_tensor *resnet20_forward(tarn_tape *t, const net *m, tarn_tensor *x)
     return tarn_linear_apply(t, &m->linear[0], tarn_global_avg_pool2d(t, x));
 }
 
-/* ---- the clock
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the clock ---- */
 
 static const struct recipe {
     const char *name;

@@ -28,11 +28,13 @@ static job job_of(const tarn__conv2d *v)
     j.window = (tarn__window){v->h, v->w, v->c / v->groups, v->p, v->q, v->r, v->s, v->stride, v->padding, v->dilation};
     j.patch = v->r * v->s * v->c / v->groups;
     j.positions = j.patch > 0 ? PATCH_ELEMENTS / j.patch : MIN_POSITIONS;
+    int64_t image = v->p * v->q, all = v->n * image;
+    if (j.positions > all)
+        j.positions = all;
     if (j.positions < MIN_POSITIONS)
         j.positions = MIN_POSITIONS;
-    int64_t image = v->p * v->q;
     j.images = image > 0 && image < j.positions ? j.positions / image : 1;
-    int64_t tiles = tarn__tiles(v->n * image, j.positions);
+    int64_t tiles = tarn__tiles(all, j.positions);
     j.pieces = tiles < WEIGHT_PIECES ? tiles : WEIGHT_PIECES;
     return j;
 }

@@ -91,9 +91,9 @@ TARN_API bool tarn_is_contiguous(const tarn_tensor *x);
 
 /* ---- reading and writing elements ---- */
 
-/* x's elements in row-major order, computed first if pending. Of a strided view this is a copy, made at the
- * first call. The pointer is good until x's owner lets go of x. NULL on error; for a tensor without elements,
- * a non-NULL pointer that must not be read. */
+/* x's elements in row-major order, computed first if pending. Of a strided view this is a copy, made at the first call,
+ * and anew when the leaf behind it has changed. The pointer is good until x's owner lets go of x. NULL on error; for a
+ * tensor without elements, a non-NULL pointer that must not be read. */
 TARN_API const void *tarn_data(tarn_tensor *x);
 
 /* The elements of a tensor that no op computed (the caller's own, or a parameter), to be written. Each call

@@ -26,7 +26,7 @@ static tarn_tensor *filled(tarn_dtype dtype, int ndim, const int64_t *shape, dou
     return x;
 }
 
-/* ---- files --------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 /* u8 IDX: [6,3,3] and [6]. */
 static void write_idx(void)
@@ -73,7 +73,7 @@ void world_files_free(void)
     free(png);
 }
 
-/* ---- the world ----------------------------------------------------------------------------------------- */
+/* ---- the world ---- */
 
 static void tensors_new(world *w)
 {
@@ -175,7 +175,7 @@ void world_free(world *w)
     *w = (world){0};
 }
 
-/* ---- what calls return --------------------------------------------------------------------------------- */
+/* ---- what calls return ---- */
 
 static bool keep(world *w, void *it, void (*free_it)(void *))
 {

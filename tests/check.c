@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-/* ---- errors -------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 void check_error(const char *file, int line, const char *const parts[])
 {
@@ -35,7 +35,7 @@ void check_no_error(const char *file, int line)
     _fail(file, line);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 /* In front of each block, so that a release of something else, or with another size, is seen. */
 typedef union guard {
@@ -150,7 +150,7 @@ long check_memory_calls(void)
     return atomic_load(&calls);
 }
 
-/* ---- SHA-256 (FIPS 180-4) ------------------------------------------------------------------------------ */
+/* ---- SHA-256 (FIPS 180-4) ---- */
 
 static uint32_t constants[64], first_state[8];
 

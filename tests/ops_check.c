@@ -3,7 +3,7 @@
 enum { SEED = 20 };
 static const double MARGIN = 0.02;
 
-/* ---- arrays -------------------------------------------------------------------------------------------- */
+/* ---- arrays ---- */
 
 void ops_out(ops_array *out, int ndim, const int64_t *shape)
 {
@@ -36,7 +36,7 @@ static int64_t ravel(const int64_t *index, int ndim, const int64_t *shape)
     return at;
 }
 
-/* ---- leaves and the views of them ---------------------------------------------------------------------- */
+/* ---- leaves and the views of them ---- */
 
 static bool is_real(const ops_input *in)
 {
@@ -109,7 +109,7 @@ void ops_view_array(const ops_input *in, ops_way way, const double *leaf, ops_ar
     }
 }
 
-/* ---- cases --------------------------------------------------------------------------------------------- */
+/* ---- cases ---- */
 
 static double low_of(const ops_input *in)
 {

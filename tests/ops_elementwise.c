@@ -1,7 +1,7 @@
 /* Rows of the elementwise ops. */
 #include "tests/ops_check.h"
 
-/* ---- one input ----------------------------------------------------------------------------------------- */
+/* ---- one input ---- */
 
 #define FUNCTION(id, tarn_expression, c_expression)                                                                    \
     EXPRESSION(id##_x, tarn_expression)                                                                                \
@@ -55,7 +55,7 @@ FUNCTION(power_minus_1, tarn_pow_scalar(t, x[0], -1), 1 / x)
 #define SMOOTH  .n_kinks = 0
 #define KINK(k) .n_kinks = 1, .kinks = {k}
 
-/* ---- two inputs, broadcast ----------------------------------------------------------------------------- */
+/* ---- two inputs, broadcast ---- */
 
 #define BINARY(id, c_expression)                                                                                       \
     EXPRESSION(id##_x, tarn_##id(t, x[0], x[1]))                                                                       \
@@ -100,7 +100,7 @@ BINARY(ge, a >= b)
         BINARY_ROW(id, 0, "i32 [3,1] [40]", INDEX(OPS_I32, 4, 3, 1), INDEX(OPS_I32, 4, 40), .n_kinks = 0),             \
         BINARY_ROW(id, 0, "u8 [40] [2,40]", INDEX(OPS_U8, 4, 40), INDEX(OPS_U8, 4, 2, 40), .n_kinks = 0)
 
-/* ---- where and cast ------------------------------------------------------------------------------------ */
+/* ---- where and cast ---- */
 
 EXPRESSION(where_x, tarn_where(t, x[0], x[1], x[2]))
 

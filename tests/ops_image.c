@@ -1,7 +1,7 @@
 /* Rows of the ops on images [N,H,W,C]. */
 #include "tests/ops_check.h"
 
-/* ---- convolution: the definition, seven loops ---------------------------------------------------------- */
+/* ---- convolution: the definition, seven loops ---- */
 
 static void conv2d_ref(const ops_array *in, ops_array *out, tarn_conv2d_opts o)
 {
@@ -48,7 +48,7 @@ EXPRESSION(no_opts_x, tarn_conv2d(t, x[0], x[1], NULL))
         "conv2d", text, id##_x, ord, 2, {x, w}, .reference = id##_ref                                                  \
     }
 
-/* ---- pooling ------------------------------------------------------------------------------------------- */
+/* ---- pooling ---- */
 
 /* One number from the positions of a window that lie inside: the largest, or the mean. */
 static double pooled(const ops_array *x, int64_t n, int64_t i0, int64_t j0, int64_t c, int64_t window, bool max)

@@ -1,7 +1,7 @@
 /* Rows of normalization, noise and losses. */
 #include "tests/ops_check.h"
 
-/* ---- batch normalization ------------------------------------------------------------------------------- */
+/* ---- batch normalization ---- */
 
 static const double FROZEN_MEAN[] = {0.25, -0.5, 0.125}, FROZEN_VAR[] = {0.75, 1.5, 0.25};
 
@@ -120,7 +120,7 @@ static void squared_ref(const ops_array *in, ops_array *out)
             .reference = frozen_ref, .evaluation = true, .setup = running_new, .teardown = running_free                \
     }
 
-/* ---- dropout ------------------------------------------------------------------------------------------- */
+/* ---- dropout ---- */
 
 static tarn_tensor *dropout_x(tarn_tape *t, tarn_tensor *const *x, void *context)
 {
@@ -134,7 +134,7 @@ static double same_ref(double x)
     return x;
 }
 
-/* ---- losses -------------------------------------------------------------------------------------------- */
+/* ---- losses ---- */
 
 EXPRESSION(cross_entropy_x, tarn_cross_entropy(t, x[0], x[1]))
 EXPRESSION(mse_x, tarn_mse(t, x[0], x[1]))

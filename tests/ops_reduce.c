@@ -1,7 +1,7 @@
 /* Rows of the reductions, the matrix product, and what runs along the last axis. */
 #include "tests/ops_check.h"
 
-/* ---- reductions ---------------------------------------------------------------------------------------- */
+/* ---- reductions ---- */
 
 typedef enum kind { SUM, MEAN, MAX, MIN, VAR0, VAR1 } kind;
 
@@ -127,7 +127,7 @@ ARGMAX(0)
 ARGMAX(1)
 ARGMAX(2)
 
-/* ---- matrix product ------------------------------------------------------------------------------------ */
+/* ---- matrix product ---- */
 
 EXPRESSION(matmul_x, tarn_matmul(t, x[0], x[1]))
 
@@ -169,7 +169,7 @@ static void matmul_ref(const ops_array *in, ops_array *out)
         "matmul", text, matmul_x, ord, 2, {a, b}, .reference = matmul_ref                                              \
     }
 
-/* ---- along the last axis ------------------------------------------------------------------------------- */
+/* ---- along the last axis ---- */
 
 EXPRESSION(softmax_x, tarn_softmax(t, x[0]))
 EXPRESSION(log_softmax_x, tarn_log_softmax(t, x[0]))

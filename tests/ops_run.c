@@ -1,6 +1,6 @@
 #include "tests/ops_check.h"
 
-/* ---- running one case ---------------------------------------------------------------------------------- */
+/* ---- running one case ---- */
 
 static double *doubles_of(tarn_tensor *x)
 {
@@ -80,7 +80,7 @@ ops_result ops_case_run(ops_case *c, bool eager)
     return r;
 }
 
-/* ---- values -------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static void reference_binary(double (*f)(double, double), const ops_array *in, ops_array *out)
 {
@@ -245,7 +245,7 @@ void ops_check_values(const ops_row *row)
         }
 }
 
-/* ---- gradients ----------------------------------------------------------------------------------------- */
+/* ---- gradients ---- */
 
 /* Whether a gradient that reaches a node's outputs goes on to a leaf of the case, or to the cotangent of its gradient
  * (may be NULL): order 2 differentiates with respect to both. */

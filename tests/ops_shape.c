@@ -9,7 +9,7 @@ static void same_order(const ops_array *in, ops_array *out, int ndim, const int6
     memcpy(out->v, in->v, (size_t)in->numel * sizeof *in->v);
 }
 
-/* ---- views --------------------------------------------------------------------------------------------- */
+/* ---- views ---- */
 
 EXPRESSION(reshape_x, tarn_reshape(t, x[0], TARN_SHAPE(2, 6)))
 REFERENCE(reshape)
@@ -108,7 +108,7 @@ REFERENCE(expand_to_none)
     ops_out(out, TARN_SHAPE(0, 3));
 }
 
-/* ---- copies -------------------------------------------------------------------------------------------- */
+/* ---- copies ---- */
 
 /* Along axis 1 of two axes. */
 EXPRESSION(concat_x, tarn_concat(t, 3, x, -1))
@@ -155,7 +155,7 @@ REFERENCE(pad_zero)
     memcpy(out->v + 2, in->v, (size_t)in->numel * sizeof(double));
 }
 
-/* ---- indices ------------------------------------------------------------------------------------------- */
+/* ---- indices ---- */
 
 /* Three axes; x[1] holds the indices. */
 static void gather_along(const ops_array *in, ops_array *out, int axis)

@@ -31,7 +31,7 @@ static tarn_tensor *gradient(tarn_tape *t, tarn_tensor *y, tarn_tensor *x)
     return g;
 }
 
-/* ---- special values ------------------------------------------------------------------------------------ */
+/* ---- special values ---- */
 
 static void far_out_there_is_no_overflow(void **state)
 {
@@ -160,7 +160,7 @@ static void leaves_on_the_tape(void **state)
     tarn_tape_free(t);
 }
 
-/* ---- dropout ------------------------------------------------------------------------------------------- */
+/* ---- dropout ---- */
 
 static void dropout_drops(void **state)
 {
@@ -212,7 +212,7 @@ static void dropout_that_drops_nothing(void **state)
     tarn_tape_free(t);
 }
 
-/* ---- what ops refuse ----------------------------------------------------------------------------------- */
+/* ---- what ops refuse ---- */
 
 typedef struct refused {
     tarn_tape *t;

@@ -32,7 +32,7 @@ static void assert_elements(tarn_tensor *x, int n, const double *expected)
             fail_msg("element %d is %.17g, expected %.17g", i, v[i], expected[i]);
 }
 
-/* ---- recording and running ----------------------------------------------------------------------------- */
+/* ---- recording and running ---- */
 
 static void recording_computes_nothing(void **state)
 {
@@ -148,7 +148,7 @@ static void a_loop_takes_nothing_from_the_heap(void **state)
     assert_true(tarn_set_allocator(NULL));
 }
 
-/* ---- gradients ----------------------------------------------------------------------------------------- */
+/* ---- gradients ---- */
 
 static void a_constant_region_has_no_gradient(void **state)
 {
@@ -298,7 +298,7 @@ static void backward_says_what_does_not_fit(void **state)
     tarn_params_free(params);
 }
 
-/* ---- errors -------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static void grad_says_what_does_not_fit(void **state)
 {

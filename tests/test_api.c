@@ -27,7 +27,7 @@ typedef struct row {
     int (*call)(world *w, int k);
 } row;
 
-/* ---- what the rows say --------------------------------------------------------------------------------- */
+/* ---- what the rows say ---- */
 
 #define T             (w->t)
 #define X             (w->x)
@@ -98,7 +98,7 @@ static const row rows[] = {
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 
-/* ---- the table is whole -------------------------------------------------------------------------------- */
+/* ---- the table is whole ---- */
 
 typedef struct headers {
     char seen[64][128];
@@ -177,7 +177,7 @@ static void every_public_function_has_a_row(void **state)
             fail_msg("%s has a row, and is in no public header", rows[i].name);
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------- */
+/* ---- calls ---- */
 
 /* Tests go on after a problem, so that all rows are heard of at once. */
 static int problems;
@@ -262,7 +262,7 @@ static void bad_calls_fail(void **state)
     assert_int_equal(problems, 0);
 }
 
-/* ---- with an error pending ----------------------------------------------------------------------------- */
+/* ---- with an error pending ---- */
 
 typedef struct snapshot {
     long blocks;
@@ -341,7 +341,7 @@ static void nothing_happens_while_an_error_is_pending(void **state)
     assert_int_equal(problems, 0);
 }
 
-/* ---- without memory ------------------------------------------------------------------------------------ */
+/* ---- without memory ---- */
 
 /* The arena's block sizes that are refused, so that it asks for its pieces one by one, or nearly. Large scratch
  * memory it may have. The second and the third give other pieces a call of their own. */
@@ -408,7 +408,7 @@ static void every_allocation_may_fail(void **state)
     assert_int_equal(problems, 0);
 }
 
-/* ---- a whole program without memory -------------------------------------------------------------------- */
+/* ---- a whole program without memory ---- */
 
 static const cnn_size tiny = {.batch = 2, .side = 4, .channels = 1, .width = 2, .hidden = 3, .classes = 2};
 

@@ -14,7 +14,7 @@
 typedef tarn_tensor *batchnorm_fn(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
                                   const tarn_running_stats *running, const tarn_batchnorm_opts *opts);
 
-/* ---- helpers ------------------------------------------------------------------------------------------- */
+/* ---- helpers ---- */
 
 static tarn_tensor *random_new(uint64_t seed, tarn_dtype dtype, double low, double high, int ndim, const int64_t *shape)
 {
@@ -74,7 +74,7 @@ static tarn_tensor *gradient(tarn_tape *t, tarn_tensor *y, tarn_tensor *x)
     return g;
 }
 
-/* ---- fused and composed -------------------------------------------------------------------------------- */
+/* ---- fused and composed ---- */
 
 typedef struct model {
     tarn_tensor *x, *gamma, *beta;
@@ -152,7 +152,7 @@ static void fused_equals_composed(void **state)
     compare_spellings(false, 51, TARN_SHAPE(33));
 }
 
-/* ---- far from zero ------------------------------------------------------------------------------------- */
+/* ---- far from zero ---- */
 
 /* 1000 +- 0.02: mean of squares minus square of the mean would have no digit left, in f64 only half of them. */
 static void far_from_zero(tarn_dtype dtype, batchnorm_fn *batchnorm, double tolerance)
@@ -222,7 +222,7 @@ static void two_values_a_channel(void **state)
     tarn_tensor_free(beta);
 }
 
-/* ---- derivatives of a function that does not see shifts ------------------------------------------------ */
+/* ---- derivatives of a function that does not see shifts ---- */
 
 static tarn_tensor *cubed(tarn_tape *t, tarn_tensor *y)
 {
@@ -311,7 +311,7 @@ static void third_derivatives(void **state)
     model_free(&m);
 }
 
-/* ---- one example among others -------------------------------------------------------------------------- */
+/* ---- one example among others ---- */
 
 /* The largest |d y[i] / d x[j]| over i != j (across) and i == j (own), examples of [N,C]. */
 static void jacobian(tarn_tape *t, tarn_tensor *y, tarn_tensor *x, double *across, double *own)
@@ -416,7 +416,7 @@ static void one_example_alone_or_in_a_batch(void **state)
     }
 }
 
-/* ---- running statistics -------------------------------------------------------------------------------- */
+/* ---- running statistics ---- */
 
 enum { BATCHES = 4 };
 
@@ -506,7 +506,7 @@ static void without_running_statistics(void **state)
     model_free(&m);
 }
 
-/* ---- errors -------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static void one_value_a_channel_is_an_error(void **state)
 {

@@ -90,7 +90,7 @@ static void eager_has_the_same_bits(void **state)
     expect_same(train(3, 5, TARN_F32, true), train(2, 5, TARN_F32, false));
 }
 
-/* ---- ops that the classifier does not use, on shapes with many tiles ------------------------------------ */
+/* ---- ops that the classifier does not use, on shapes with many tiles ---- */
 
 static tarn_tensor *normal(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, uint64_t seed)
 {
@@ -252,7 +252,7 @@ static uint64_t op_bits(const op_case *c, tarn_dtype dtype, int threads)
 {
     assert_true(tarn_set_threads(threads));
     tarn_tape *t = tarn_tape_new();
-    tarn_tensor *x = normal(t, dtype, TARN_SHAPE(96, 500, 7), 1), *y = c->f(t, x), *g, *gg;
+    tarn_tensor *x = normal(t, dtype, TARN_SHAPE(96, 500, 7), 1), *y = c->f(t, x), *g = NULL, *gg = NULL;
     assert_true(y && tarn_grad(t, 1, &y, (tarn_tensor *[]){tarn_sin(t, y)}, 1, &x, &g));
     assert_true(tarn_grad(t, 1, &g, (tarn_tensor *[]){tarn_cos(t, x)}, 1, &x, &gg));
     uint64_t h = mix(mix(mix(1, y), g), gg);

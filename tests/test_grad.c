@@ -54,7 +54,7 @@ static tarn_tensor *bomb(tarn_tensor *x)
     return tarn_index_select(t, x, 0, tarn_full(t, TARN_I32, TARN_SHAPE(1), 1000));
 }
 
-/* ---- tarn_backward ------------------------------------------------------------------------------------- */
+/* ---- tarn_backward ---- */
 
 static void backward_adds_up(void **state)
 {
@@ -145,7 +145,7 @@ static void errors_leave_gradients_as_they_were(void **state)
     tarn_params_free(p);
 }
 
-/* ---- tarn_grad ----------------------------------------------------------------------------------------- */
+/* ---- tarn_grad ---- */
 
 static void grad_of_several_outputs_and_inputs(void **state)
 {

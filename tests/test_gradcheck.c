@@ -129,7 +129,7 @@ static tarn_tensor *through_op(tarn_tape *t, tarn_tensor *const *inputs, void *c
     return tarn_add(t, tarn_square(t, inputs[0]), y);
 }
 
-/* ---- helpers ------------------------------------------------------------------------------------------- */
+/* ---- helpers ---- */
 
 static tarn_tensor *values(double first, double step, int ndim, const int64_t *shape)
 {
@@ -163,7 +163,7 @@ static void assert_error_has(const char *part)
     tarn_error_clear();
 }
 
-/* ---- what it must find --------------------------------------------------------------------------------- */
+/* ---- what it must find ---- */
 
 static void right_gradients_pass(void **state)
 {
@@ -249,7 +249,7 @@ static void an_op_without_a_gradient_is_named(void **state)
     assert_error_has("tarn_no_gradient: has no gradient");
 }
 
-/* ---- accuracy ------------------------------------------------------------------------------------------ */
+/* ---- accuracy ---- */
 
 static tarn_tensor *wavy(tarn_tape *t, tarn_tensor *const *inputs, void *context)
 {
@@ -335,7 +335,7 @@ static void other_tapes_do_not_notice(void **state)
     tarn_tensor_free(x);
 }
 
-/* ---- misuse -------------------------------------------------------------------------------------------- */
+/* ---- misuse ---- */
 
 static tarn_tensor *restless(tarn_tape *t, tarn_tensor *const *inputs, void *context)
 {
@@ -466,7 +466,7 @@ static void no_memory_at_any_point(void **state)
     assert_true(tarn_set_allocator(NULL));
 }
 
-/* ---- samples ------------------------------------------------------------------------------------------- */
+/* ---- samples ---- */
 
 static void samples_keep_their_distance(void **state)
 {

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
-/* ---- every allocation of the process, OpenBLAS's and OpenMP's too --------------------------------------- */
+/* ---- every allocation of the process, OpenBLAS's and OpenMP's too ---- */
 
 static atomic_long heap_calls;
 
@@ -87,7 +87,7 @@ static void the_watch_sees_every_kind(void **state)
     assert_true(atomic_load(&heap_calls) > before);
 }
 
-/* ---- training ------------------------------------------------------------------------------------------ */
+/* ---- training ---- */
 
 static const cnn_size size = {.batch = 16, .side = 20, .channels = 3, .width = 8, .hidden = 32, .classes = 10};
 
@@ -189,7 +189,7 @@ static void tarn_asks_its_own_allocator(void **state)
     check_memory_remove();
 }
 
-/* ---- blocks -------------------------------------------------------------------------------------------- */
+/* ---- blocks ---- */
 
 static void *never(size_t bytes, void *context)
 {
@@ -232,7 +232,7 @@ static void blocks_are_aligned(void **state)
     check_memory_remove();
 }
 
-/* ---- the arena ----------------------------------------------------------------------------------------- */
+/* ---- the arena ---- */
 
 static void arena_gives_aligned_memory_of_its_own(void **state)
 {

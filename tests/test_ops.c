@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- gradients ----------------------------------------------------------------------------------------- */
+/* ---- gradients ---- */
 
 static void check_gradients(const ops_row *row, void *covered)
 {
@@ -59,7 +59,7 @@ static void every_op_has_a_name_of_its_own(void **state)
             assert_string_not_equal(ops[i]->name, ops[j]->name);
 }
 
-/* ---- values, by instruction set ------------------------------------------------------------------------ */
+/* ---- values, by instruction set ---- */
 
 enum { LACKING = 77 };
 
@@ -128,7 +128,7 @@ static void values_with_avx512(void **state)
     values_with("avx512");
 }
 
-/* ---- the same bits ------------------------------------------------------------------------------------- */
+/* ---- the same bits ---- */
 
 static void same_bits(ops_case *c, const ops_result *first, ops_result again, const char *how)
 {

@@ -29,7 +29,7 @@ static int group_teardown(void **state)
     return 0;
 }
 
-/* ---- the generator ------------------------------------------------------------------------------------- */
+/* ---- the generator ---- */
 
 /* The vectors that come with Random123. */
 static void known_answers(void **state)
@@ -67,7 +67,7 @@ static void key_and_counter_fill_their_words_low_first(void **state)
     assert_memory_equal(words, expected, sizeof words);
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------- */
+/* ---- streams ---- */
 
 typedef struct filler {
     const char *name;
@@ -181,7 +181,7 @@ static void seeds_differ(void **state)
         }
 }
 
-/* ---- distributions ------------------------------------------------------------------------------------- */
+/* ---- distributions ---- */
 
 /* |found - expected| within k standard deviations of the estimate. The seeds are fixed: 4.5 says that the
  * distribution is wrong, not that the draw was unlucky. */
@@ -308,7 +308,7 @@ static void half_open_range_of_few_floats(void **state)
         assert_true(doubles[i] == 0.7);
 }
 
-/* ---- whole numbers ------------------------------------------------------------------------------------- */
+/* ---- whole numbers ---- */
 
 /* For a bound of 3 * 2^62 a plain modulo would give the lower third twice as often as the others. */
 static void below_is_unbiased(void **state)
@@ -383,7 +383,7 @@ static void permutations_are_equally_likely(void **state)
     assert_true(chi > 5); /* nor more even than chance */
 }
 
-/* ---- errors -------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static void bad_arguments(void **state)
 {

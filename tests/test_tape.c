@@ -50,7 +50,7 @@ static tarn_tensor *sum(tarn_tensor *x)
     return tarn_sum(t, x, TARN_ALL_AXES, false);
 }
 
-/* ---- recording and running ----------------------------------------------------------------------------- */
+/* ---- recording and running ---- */
 
 /* An index that is out of range is found when it runs: so a run can be seen. */
 static tarn_tensor *bomb(tarn_tensor *x)
@@ -143,7 +143,7 @@ static void eager_runs_at_once(void **state)
     tarn_tensor_free(x);
 }
 
-/* ---- errors -------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static int hook_calls;
 static char hook_text[200];
@@ -274,7 +274,7 @@ static void bad_losses(void **state)
     tarn_params_free(p);
 }
 
-/* ---- leaves that change -------------------------------------------------------------------------------- */
+/* ---- leaves that change ---- */
 
 static void a_leaf_that_changed(void **state)
 {
@@ -342,7 +342,7 @@ static void backward_of_a_parameter_that_changed(void **state)
     tarn_params_free(p);
 }
 
-/* ---- modes --------------------------------------------------------------------------------------------- */
+/* ---- modes ---- */
 
 static void results_without_grad_are_constants(void **state)
 {
@@ -398,7 +398,7 @@ static void training_is_what_it_is_when_recorded(void **state)
     assert_ptr_equal(tarn_dropout(t, x, 0, &rng), x);
 }
 
-/* ---- reset --------------------------------------------------------------------------------------------- */
+/* ---- reset ---- */
 
 static void reset_lets_go(void **state)
 {
@@ -449,7 +449,7 @@ static void tape_tensors_are_not_freed_by_hand(void **state)
     EXPECT_VALUES(x, exp(1), exp(1));
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 enum { WORKERS = 4, ROUNDS = 30 };
 

@@ -29,7 +29,7 @@ static int teardown(void **state)
 
 static const tarn_dtype dtypes[] = {TARN_F32, TARN_F64, TARN_I32, TARN_U8};
 
-/* ---- dtypes and shapes --------------------------------------------------------------------------------- */
+/* ---- dtypes and shapes ---- */
 
 static void dtype_names_and_sizes(void **state)
 {
@@ -166,7 +166,7 @@ static void what_null_answers(void **state)
     expect_no_error();
 }
 
-/* ---- making -------------------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 static void from_copies_and_wrap_does_not(void **state)
 {
@@ -227,7 +227,7 @@ static void making_from_nothing(void **state)
     tarn_tensor_free(x);
 }
 
-/* ---- elements ------------------------------------------------------------------------------------------ */
+/* ---- elements ---- */
 
 static void item_and_at(void **state)
 {
@@ -330,7 +330,7 @@ static void f64_and_i32_survive_as_they_are(void **state)
     tarn_tensor_free(x), tarn_tensor_free(y);
 }
 
-/* ---- views --------------------------------------------------------------------------------------------- */
+/* ---- views ---- */
 
 static tarn_tensor *counted(int ndim, const int64_t *shape) /* a leaf with 0, 1, 2, ... */
 {
@@ -469,7 +469,7 @@ static void views_that_cannot_be(void **state)
     tarn_tensor_free(x);
 }
 
-/* ---- broadcasting -------------------------------------------------------------------------------------- */
+/* ---- broadcasting ---- */
 
 static void broadcasting_rules(void **state)
 {

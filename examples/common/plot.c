@@ -62,8 +62,7 @@ static void put_text(FILE *f, double x, double y, double size, const char *ancho
     fputs("</text>\n", f);
 }
 
-/* ---- axes
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- axes ---- */
 
 static double x_of(const plot_series *s, int64_t i)
 {
@@ -213,8 +212,7 @@ static void draw_axes(FILE *f, const frame *a, const plot_panel *p)
     }
 }
 
-/* ---- series
- * --------------------------------------------------------------------------------------------------- */
+/* ---- series ---- */
 
 static const char *colour_of(const plot_panel *p, int k)
 {
@@ -301,8 +299,7 @@ static double draw_legend(FILE *f, const plot_panel *p, double left, double top,
     return listed ? y - top + LEGEND_ROW : 0;
 }
 
-/* ---- the page
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the page ---- */
 
 static void draw_panel(FILE *f, const plot_panel *p, int number, double left, double top, double width, double height)
 {

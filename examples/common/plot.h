@@ -22,8 +22,7 @@ typedef struct plot_series {
     const double *x; /* NULL: 0, 1, 2, ... */
     const double *y; /* where x or y is not finite (or not above 0 on a log axis), the line has a gap */
     plot_style style;
-    int colour;   /* 1 to 8, of a palette that colour-blind readers can tell apart; 0: by the series' position
-                   */
+    int colour;   /* 1 to 8, of a palette that colour-blind readers can tell apart; 0: by the series' position */
     double width; /* of the line, in pixels; 0 means 2 */
     bool dashed;
     bool faint; /* a background for the others, such as a curve before smoothing */

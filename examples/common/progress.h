@@ -3,8 +3,7 @@
  * On a terminal a bar is redrawn in place, at most ten times a second:
  *     epoch 2/5  42% |########        | 394/938 00:12<00:17 2.1k images/s  loss 0.312
  * Elsewhere (a file, a pipe, TERM=dumb) there is no bar and no carriage return: only what progress_end()
- * prints. The bar is coloured unless NO_COLOR is set, and made of block characters where the locale is UTF-8.
- */
+ * prints. The bar is coloured unless NO_COLOR is set, and made of block characters where the locale is UTF-8. */
 #ifndef EXAMPLES_PROGRESS_H
 #define EXAMPLES_PROGRESS_H
 
