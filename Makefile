@@ -164,15 +164,7 @@ $(TESTS): $(BUILD)/tests/libcommon.a
 cnn: ## train the example network on Fashion-MNIST and draw what happened; options in ARGS="..."
 	$(NEED) build $(if $(findstring --data,$(ARGS)),,data)
 	$(call build,$(BUILD)/examples/cnn)
-	@touch $(BUILD)/cnn.started
 	$(BUILD)/examples/cnn $(ARGS)
-	@out=out; before=; for word in $(ARGS); do \
-	    case $$before$$word in --out=*) out=$${word#--out=};; esac; \
-	    before=; [ "$$word" != --out ] || before=--out=; \
-	done; \
-	pictures=$$(find "$$out" -maxdepth 1 -type f -newer $(BUILD)/cnn.started \
-	    \( -name '*.svg' -o -name '*.png' \) 2>/dev/null | sort | tr '\n' ' '); \
-	[ -z "$$pictures" ] || echo "pictures: $$pictures"
 
 # T="rng ops" runs tests/test_rng.c and tests/test_ops.c only. The scripts look at the plain build.
 SCRIPTS   = $(patsubst tests/test_%.sh,%,$(wildcard tests/test_*.sh))
