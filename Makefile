@@ -175,6 +175,7 @@ RUN_TESTS = $(T_BUILT:%=$(BUILD)/tests/test_%) $(patsubst %,tests/test_%.sh,$(fi
 TEST_ENV  = CC='$(CC)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)' \
             OMP_WAIT_POLICY=$${OMP_WAIT_POLICY-passive} \
             ASAN_OPTIONS="$${ASAN_OPTIONS-allocator_may_return_null=1}" \
+            LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions=tests/lsan.supp:print_suppressions=0}" \
             UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}"
 test: ## run every test, or those named in T="rng ops"; the last line counts them
 	$(NEED) build test data

@@ -131,7 +131,8 @@ enum { MAX_OPTION = 1 << 20 };
 
 static bool options_valid(const tarn_conv2d_opts *o)
 {
-    bool small = o->stride <= MAX_OPTION && o->padding <= MAX_OPTION && o->dilation <= MAX_OPTION;
+    bool small =
+        o->stride <= MAX_OPTION && o->padding <= MAX_OPTION && o->dilation <= MAX_OPTION && o->groups <= MAX_OPTION;
     if (o->stride < 0 || o->padding < 0 || o->dilation < 0 || o->groups < 0 || !small)
         return tarn_fail("tarn_conv2d: stride %d, padding %d, dilation %d, groups %d: expected 0 or more, at most 2^20",
                          o->stride, o->padding, o->dilation, o->groups);
@@ -180,7 +181,8 @@ static bool geometry(const tarn_tensor *x, const tarn_tensor *w, const tarn_conv
         return tarn_fail("tarn_conv2d: the kernel of w %s (dilation %" PRId64
                          ") does not fit into x %s with padding %" PRId64,
                          TARN__SHAPE_TEXT(w), v->dilation, TARN__SHAPE_TEXT(x), v->padding);
-    return v->r * v->s * v->c <= INT32_MAX && v->k <= INT32_MAX
+    bool small = v->c <= INT32_MAX && v->k <= INT32_MAX && v->r <= INT32_MAX / v->s;
+    return small && (v->c == 0 || v->r * v->s <= INT32_MAX / v->c)
                ? true
                : tarn_fail("tarn_conv2d: w %s is too large", TARN__SHAPE_TEXT(w));
 }

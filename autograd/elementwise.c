@@ -59,6 +59,14 @@ static tarn_tensor *gelu_slope(tarn_tape *t, tarn_tensor *x)
                     tarn_mul_scalar(t, tarn_mul(t, x, density), 0.3989422804014327));
 }
 
+/* d a^b / da = b a^(b-1), and 0 where b = 0: 0 * 0^-1 would be NaN */
+static tarn_tensor *pow_slope(tarn_tape *t, tarn_tensor *a, tarn_tensor *b)
+{
+    tarn_tensor *zero = tarn__scalar_like(t, b, 0);
+    tarn_tensor *slope = tarn_mul(t, b, tarn_pow(t, a, tarn_add_scalar(t, b, -1)));
+    return tarn_where(t, tarn_eq(t, b, zero), zero, slope);
+}
+
 /* d silu / dx = s + x s (1 - s), s = sigmoid(x) and 1 - s = sigmoid(-x) */
 static tarn_tensor *silu_slope(tarn_tape *t, tarn_tensor *x)
 {

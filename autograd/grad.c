@@ -52,7 +52,8 @@ static int set_add(tensor_set *set, const tarn_tensor *x, int number)
 
 typedef struct differentiation {
     tarn_tape *t;
-    size_t first, count; /* it passes through nodes first..count-1; what was recorded before is a leaf to it */
+    size_t first, count; /* it passes through nodes first..count-1; what was recorded before is a leaf to it (first > 0:
+                           a rule's own expression, which gradients pass even while they are off) */
     tensor_set targets;  /* the inputs, numbered */
     bool *depends;       /* per node: an output of it depends on a target */
     tarn_tensor **sums;  /* per node and output: the gradient so far */
@@ -97,6 +98,8 @@ static bool node_backward(differentiation *d, const tarn_node *n)
         return true;
     if (!n->op->vjp)
         return tarn__node_fail(n, "has no gradient");
+    if (!tarn__inputs_unchanged(n))
+        return false;
 
     size_t count = (size_t)n->n_in;
     tarn_tensor **gx = tarn__arena_allocate_small(&d->t->arena, count * sizeof *gx);
@@ -126,7 +129,7 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
         set_add(&d->targets, inputs[j], j);
     for (size_t id = d->first; id < d->count; id++) {
         const tarn_node *n = t->nodes[id];
-        for (int i = 0; i < n->n_in && !n->no_grad && !d->depends[id]; i++)
+        for (int i = 0; i < n->n_in && !(n->no_grad && d->first == 0) && !d->depends[id]; i++)
             d->depends[id] = leads_to_target(d, n->in[i]);
     }
     return true;

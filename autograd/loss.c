@@ -174,12 +174,14 @@ tarn_tensor *tarn_mse(tarn_tape *t, tarn_tensor *x, tarn_tensor *y)
     return tarn_mean(t, tarn_square(t, tarn_sub(t, x, y)), TARN_ALL_AXES, false);
 }
 
-/* -(y ln p + (1-y) ln(1-p)) = softplus(x) - x y   for p = sigmoid(x) */
+/* -(y ln p + (1-y) ln(1-p)) = y softplus(-x) + (1-y) softplus(x)   for p = sigmoid(x): nothing cancels on either side */
 tarn_tensor *tarn_bce_with_logits(tarn_tape *t, tarn_tensor *logits, tarn_tensor *y)
 {
     if (!pair_usable("bce_with_logits", t, logits, y))
         return NULL;
-    return tarn_mean(t, tarn_sub(t, tarn_softplus(t, logits), tarn_mul(t, logits, y)), TARN_ALL_AXES, false);
+    tarn_tensor *if_true = tarn_mul(t, y, tarn_softplus(t, tarn_neg(t, logits)));
+    tarn_tensor *if_false = tarn_mul(t, tarn_add_scalar(t, tarn_neg(t, y), 1), tarn_softplus(t, logits));
+    return tarn_mean(t, tarn_add(t, if_true, if_false), TARN_ALL_AXES, false);
 }
 
 tarn_tensor *tarn_accuracy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels)

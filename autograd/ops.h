@@ -89,7 +89,8 @@ TARN_API tarn_tensor *tarn_ge(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 /* condition (u8) != 0 ? a : b, broadcast over all three. */
 TARN_API tarn_tensor *tarn_where(tarn_tape *t, tarn_tensor *condition, tarn_tensor *a, tarn_tensor *b);
 
-/* x's elements as another dtype, as a C cast does. The gradient flows between f32 and f64 only. */
+/* x's elements as another dtype: fractions are cut, a value that does not fit goes to the nearest end, NaN to 0. The
+ * gradient flows between f32 and f64; from whole numbers, and so through comparisons and argmax, it is 0. */
 TARN_API tarn_tensor *tarn_cast(tarn_tape *t, tarn_tensor *x, tarn_dtype dtype);
 
 /* ---- reductions ---- */

@@ -225,7 +225,7 @@ static bool geometry(const char *who, const tarn_tensor *x, int window, const ta
     int64_t h = x->shape[1], w = x->shape[2], stride = o.stride ? o.stride : window;
     if (h > INT32_MAX || w > INT32_MAX || (h > 0 && w > INT32_MAX / h))
         return tarn_fail("%s: x %s: an image has more than 2^31-1 positions", who, TARN__SHAPE_TEXT(x));
-    if (h + 2 * o.padding < window || w + 2 * o.padding < window)
+    if (h < 1 || w < 1 || h + 2 * o.padding < window || w + 2 * o.padding < window)
         return tarn_fail("%s: a window of %d does not fit into x %s with padding %d", who, window, TARN__SHAPE_TEXT(x),
                          o.padding);
     *a = (pool_attr){.n = x->shape[0],

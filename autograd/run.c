@@ -1,6 +1,6 @@
 #include "autograd/tape_impl.h"
 
-static bool inputs_unchanged(const tarn_node *n)
+bool tarn__inputs_unchanged(const tarn_node *n)
 {
     for (int i = 0; i < n->n_in; i++) {
         const tarn_tensor *x = n->in[i], *leaf = x->node ? x->root : x;
@@ -25,7 +25,7 @@ static bool allocate_outputs(tarn_node *n)
 
 static bool node_run(tarn_node *n)
 {
-    if (!inputs_unchanged(n))
+    if (!tarn__inputs_unchanged(n))
         return false;
     if (n->is_view)
         n->out[0]->data = (char *)n->in[0]->data + n->view_offset * (int64_t)tarn_dtype_size(n->in[0]->dtype);

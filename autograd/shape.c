@@ -199,7 +199,8 @@ static bool place_run(tarn_node *n)
     memcpy(window.shape, n->in[0]->shape, sizeof window.shape);
     window.numel = n->in[0]->numel;
     window.data = (char *)y->data + (size_t)(attr->start * y->stride[attr->axis]) * tarn_dtype_size(y->dtype);
-    window.stride[attr->axis] *= attr->step;
+    if (window.shape[attr->axis] > 1)
+        window.stride[attr->axis] *= attr->step;
     tarn__copy_elements(&window, n->in[0]);
     return true;
 }

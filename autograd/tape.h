@@ -61,7 +61,8 @@ TARN_API bool tarn_backward(tarn_tape *tape, tarn_tensor *loss);
  * again.
  *
  * cotangents[i] has the shape of outputs[i]; cotangents NULL means ones. Inputs must be f32 or f64. An op on
- * the way that has no gradient is an error that names it. On error every grads[j] is NULL. grads may be the
+ * the way that has no gradient is an error that names it (whole numbers end the way: comparisons and argmax give 0). So
+ * is a leaf that changed after it was recorded. On error every grads[j] is NULL. grads may be the
  * same array as outputs or inputs. */
 TARN_API bool tarn_grad(tarn_tape *tape, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
                         int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads);

@@ -11,6 +11,9 @@ struct tarn_tape {
     bool training, grad, eager;
 };
 
+/* The leaves behind n's inputs are as they were when it was recorded; an error otherwise. */
+bool tarn__inputs_unchanged(const tarn_node *n);
+
 /* Runs the n tensors' nodes, and what they need, in the order of recording. */
 bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs);
 

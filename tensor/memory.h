@@ -20,7 +20,8 @@ typedef struct tarn_allocator {
     void *context;
 } tarn_allocator;
 
-/* NULL restores malloc and free. An allocator that lacks one of its two functions is an error. */
+/* NULL restores malloc and free. An allocator that lacks one of its two functions is an error. Works while an error is
+ * pending. */
 TARN_API bool tarn_set_allocator(const tarn_allocator *allocator);
 
 #ifdef __cplusplus

@@ -13,7 +13,7 @@ typedef struct stage {
     int64_t pieces, piece; /* the length is cut into pieces */
     int64_t column_tiles;
     tarn__reduction kind;
-    tarn_dtype dtype;
+    tarn_dtype dtype, out; /* of x, of y */
     const char *x;
     double *partial; /* [outer, pieces, inner] */
     char *y;
@@ -72,7 +72,7 @@ static void short_rows_tile(void *context, int64_t tile)
     const tarn__loops *loops = tarn__loops_of(s->dtype);
     for (int64_t i = first; i < last; i++) {
         double total = s->scale * loops->row[s->kind]((size_t)s->length, s->x + (size_t)(i * s->length) * size);
-        if (s->dtype == TARN_F64)
+        if (s->out == TARN_F64)
             ((double *)(void *)s->y)[i] = total;
         else
             ((float *)(void *)s->y)[i] = (float)total;
@@ -94,7 +94,7 @@ static void stage_run(stage *s)
         double total = part[0];
         for (int64_t p = 1; p < s->pieces; p++)
             total = join(s->kind, total, part[p * s->inner]);
-        if (s->dtype == TARN_F64)
+        if (s->out == TARN_F64)
             ((double *)(void *)s->y)[i] = s->scale * total;
         else
             ((float *)(void *)s->y)[i] = (float)(s->scale * total);
@@ -154,13 +154,15 @@ void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const in
     memcpy(reduced, axes->reduced, sizeof reduced);
     char *free_scratch = scratch;
     const char *from = x;
+    tarn_dtype from_dtype = dtype;
     stage s, following;
     bool more = next_stage(&ndim, left, reduced, &s);
     while (more) {
         more = next_stage(&ndim, left, reduced, &following);
         stage_cut(&s);
         s.kind = kind;
-        s.dtype = dtype;
+        s.dtype = from_dtype;
+        s.out = more ? TARN_F64 : dtype; /* what lies between two stages is not rounded */
         s.x = from;
         s.partial = (double *)(void *)free_scratch;
         free_scratch += rounded((size_t)(s.outer * s.pieces * s.inner) * sizeof(double));
@@ -170,6 +172,7 @@ void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const in
             free_scratch += rounded((size_t)(s.outer * s.inner) * sizeof(double));
         stage_run(&s);
         from = s.y;
+        from_dtype = s.out;
         s = following;
     }
 }

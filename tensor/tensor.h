@@ -107,8 +107,8 @@ TARN_API double tarn_item(tarn_tensor *x);
  * error when out of range. */
 TARN_API double tarn_at(tarn_tensor *x, const int64_t *index);
 
-/* dst[...] = src[...], converting the dtype as a C cast does; the shapes must be equal. dst as in
- * tarn_mutable_data. */
+/* dst[...] = src[...], the shapes must be equal; another dtype is converted: fractions are cut for whole numbers, a value
+ * that does not fit goes to the nearest end, NaN to 0. dst as in tarn_mutable_data. */
 TARN_API bool tarn_copy(tarn_tensor *dst, tarn_tensor *src);
 
 /* Every element of x becomes `value`, converted to its dtype. x as in tarn_mutable_data. */

@@ -264,6 +264,58 @@ static void long_chains(void **state)
     tarn_tensor_free(x);
 }
 
+static void fused_rules_work_while_gradients_are_off(void **state)
+{
+    (void)state;
+    tarn_tensor *x = VALUES(1, 2, 3, 4), *one = VALUES(2, 2), *zero = VALUES(0, 0), *batches = VALUES(1), *g;
+    tarn_running_stats running = {zero, one, batches};
+    tarn_tape_set_training(t, false);
+    tarn_tensor *y =
+        tarn_batchnorm(t, tarn_reshape(t, x, TARN_SHAPE(2, 2)), one, zero, &running, &(tarn_batchnorm_opts){.eps = 2});
+    tarn_tensor *loss = sum(y);
+    tarn_tape_set_grad(t, false);
+    assert_true(tarn_grad(t, 1, &loss, NULL, 1, &x, &g));
+    EXPECT_VALUES(g, 1, 1, 1, 1); /* gamma / sqrt(var + eps) = 2 / 2 */
+    tarn_tape_reset(t);
+    tarn_tensor_free(x), tarn_tensor_free(one), tarn_tensor_free(zero), tarn_tensor_free(batches);
+}
+
+static void a_leaf_that_changed_before_backward(void **state)
+{
+    (void)state;
+    tarn_tensor *w = VALUES(1), *g;
+    tarn_tensor *loss = sum(tarn_mul(t, tarn_exp(t, w), w));
+    assert_true(tarn_item(loss) > 2.7);
+    ((double *)tarn_mutable_data(w))[0] = 2;
+    assert_false(tarn_grad(t, 1, &loss, NULL, 1, &w, &g));
+    expect_error("tarn_mul: input 1 (a leaf [1]) changed between recording and running");
+    tarn_tape_reset(t);
+    tarn_tensor_free(w);
+}
+
+static void where_a_formula_would_lose_its_digits(void **state)
+{
+    (void)state;
+    tarn_tensor *a = VALUES(0, 2), *b = VALUES(0, 3), *g;
+    tarn_tensor *power = sum(tarn_pow(t, a, b));
+    assert_true(tarn_grad(t, 1, &power, NULL, 1, &a, &g));
+    EXPECT_VALUES(g, 0, 12);
+
+    tarn_tensor *sure = tarn_scalar(t, TARN_F32, 17), *truth = tarn_scalar(t, TARN_F32, 1);
+    double exact = log1p(exp(-17.0));
+    assert_true(fabs(tarn_item(tarn_bce_with_logits(t, sure, truth)) - exact) < 1e-6 * exact);
+
+    tarn_tensor *large = tarn_full(t, TARN_F32, TARN_SHAPE(2, 2, 1000), 1e36);
+    const float *mean = tarn_data(tarn_mean(t, large, TARN_AXES(0, 2), false));
+    assert_true(fabsf(mean[0] - 1e36f) < 1e30f && fabsf(mean[1] - 1e36f) < 1e30f);
+
+    assert_null(
+        tarn_max_pool2d(t, tarn_zeros(t, TARN_F32, TARN_SHAPE(1, 0, 2, 3)), 2, &(tarn_pool2d_opts){.padding = 1}));
+    expect_error("tarn_max_pool2d: a window of 2 does not fit");
+    tarn_tape_reset(t);
+    tarn_tensor_free(a), tarn_tensor_free(b);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -278,6 +330,9 @@ int main(void)
         TEST(grad_refuses),
         TEST(no_gradient_flows_through_whole_numbers),
         TEST(long_chains),
+        TEST(fused_rules_work_while_gradients_are_off),
+        TEST(a_leaf_that_changed_before_backward),
+        TEST(where_a_formula_would_lose_its_digits),
     };
     return cmocka_run_group_tests_name("grad", tests, NULL, NULL);
 }
