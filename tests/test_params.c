@@ -1,29 +1,6 @@
 /* The parameter store. */
-#include "autograd/ops.h"
 #include "tensor/params.h"
-#include "tests/check.h"
-
-#include <math.h>
-
-static tarn_tape *t;
-
-static int setup(void **state)
-{
-    (void)state;
-    check_memory_install();
-    t = tarn_tape_new();
-    return t ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    tarn_tape_free(t);
-    bool clean = !tarn_error();
-    tarn_error_clear();
-    check_memory_remove();
-    return clean ? 0 : -1;
-}
+#include "tests/tape_fixture.h"
 
 #define REFUSED(call, ...)                                                                                             \
     do {                                                                                                               \

@@ -1,31 +1,9 @@
 /* Tensors: shapes, elements, views, broadcasting. */
-#include "autograd/ops.h"
 #include "tensor/tensor_impl.h"
-#include "tests/check.h"
+#include "tests/tape_fixture.h"
 
 #include <float.h>
 #include <inttypes.h>
-#include <math.h>
-
-static tarn_tape *t;
-
-static int setup(void **state)
-{
-    (void)state;
-    check_memory_install();
-    t = tarn_tape_new();
-    return t ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    tarn_tape_free(t);
-    bool clean = !tarn_error();
-    tarn_error_clear();
-    check_memory_remove();
-    return clean ? 0 : -1;
-}
 
 static const tarn_dtype dtypes[] = {TARN_F32, TARN_F64, TARN_I32, TARN_U8};
 
