@@ -39,7 +39,7 @@ static inline void expect_values(tarn_tensor *x, int64_t n, const double *expect
     expect_no_error();
     assert_int_equal(tarn_numel(x), n);
     for (int64_t i = 0; i < n; i++)
-        if (fabs(found[i] - expected[i]) > 1e-12 * (1 + fabs(expected[i])))
+        if (!(fabs(found[i] - expected[i]) <= 1e-12 * (1 + fabs(expected[i])))) /* a NaN fails too */
             fail_msg("element %d is %.17g, expected %.17g", (int)i, found[i], expected[i]);
 }
 #define EXPECT_VALUES(x, ...)                                                                                          \

@@ -187,7 +187,7 @@ static void seeds_differ(void **state)
  * distribution is wrong, not that the draw was unlucky. */
 static void within_sigma(double found, double expected, double sigma)
 {
-    if (fabs(found - expected) > 4.5 * sigma)
+    if (!(fabs(found - expected) <= 4.5 * sigma)) /* a NaN fails too */
         fail_msg("found %.17g, expected %.17g within 4.5 times %.3g", found, expected, sigma);
 }
 
