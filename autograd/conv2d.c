@@ -13,15 +13,15 @@ static tarn_tensor *weight_grad(tarn_tape *t, const tarn__conv2d *v, tarn_tensor
 
 static tarn_conv2d_opts opts_of(const tarn__conv2d *v)
 {
-    return (tarn_conv2d_opts){(int)v->stride, (int)v->padding, (int)v->dilation, (int)v->groups};
+    return (tarn_conv2d_opts){(int)v->stride, (int)v->padding, (int)v->dilation, (int)v->groups, v->exact};
 }
 
 /* The pointers to what a product reads, row-major, and its scratch memory. */
-static bool operands(const tarn_node *n, const void **a, const void **b, void **scratch)
+static bool operands(const tarn_node *n, tarn__conv2d_product product, const void **a, const void **b, void **scratch)
 {
     *a = tarn__packed_input(n, 0);
     *b = tarn__packed_input(n, 1);
-    *scratch = tarn__scratch(n, tarn__conv2d_scratch(n->attr));
+    *scratch = tarn__scratch(n, tarn__conv2d_scratch(n->attr, product));
     return *a && *b && *scratch;
 }
 
@@ -37,7 +37,7 @@ static bool conv2d_run(tarn_node *n)
 {
     const void *x, *w;
     void *scratch;
-    if (!operands(n, &x, &w, &scratch))
+    if (!operands(n, TARN__FORWARD, &x, &w, &scratch))
         return false;
     tarn__conv2d_forward(n->attr, x, w, n->out[0]->data, scratch);
     return true;
@@ -66,7 +66,7 @@ static bool input_grad_run(tarn_node *n)
 {
     const void *g, *w;
     void *scratch;
-    if (!operands(n, &g, &w, &scratch))
+    if (!operands(n, TARN__INPUT_GRAD, &g, &w, &scratch))
         return false;
     tarn__conv2d_input_grad(n->attr, g, w, n->out[0]->data, scratch);
     return true;
@@ -101,7 +101,7 @@ static bool weight_grad_run(tarn_node *n)
 {
     const void *g, *x;
     void *scratch;
-    if (!operands(n, &g, &x, &scratch))
+    if (!operands(n, TARN__WEIGHT_GRAD, &g, &x, &scratch))
         return false;
     tarn__conv2d_weight_grad(n->attr, g, x, n->out[0]->data, scratch);
     return true;
@@ -170,7 +170,8 @@ static bool geometry(const tarn_tensor *x, const tarn_tensor *w, const tarn_conv
                         .stride = o.stride ? o.stride : 1,
                         .padding = o.padding,
                         .dilation = o.dilation ? o.dilation : 1,
-                        .groups = o.groups ? o.groups : 1};
+                        .groups = o.groups ? o.groups : 1,
+                        .exact = o.exact};
     if (v->c % v->groups != 0 || v->k % v->groups != 0 || w->shape[2] != v->c / v->groups)
         return tarn_fail("tarn_conv2d: x %s and w %s with %" PRId64 " groups: expected w [R,S,C/groups,K], groups "
                          "dividing C and K",

@@ -42,7 +42,7 @@ bool tarn_conv2d_init(tarn_conv2d_layer *l, tarn_params *params, const char *nam
     chosen.stride = chosen.stride ? chosen.stride : 1;
     chosen.dilation = chosen.dilation ? chosen.dilation : 1;
     chosen.groups = chosen.groups ? chosen.groups : 1;
-    *l = (tarn_conv2d_layer){.conv = {chosen.stride, chosen.padding, chosen.dilation, chosen.groups}};
+    *l = (tarn_conv2d_layer){.conv = {chosen.stride, chosen.padding, chosen.dilation, chosen.groups, chosen.exact}};
     if (add_and_fill(l, params, name, rng, in, out, kernel, &chosen))
         return true;
     *l = (tarn_conv2d_layer){0};

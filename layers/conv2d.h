@@ -21,6 +21,7 @@ typedef struct tarn_conv2d_layer_opts {
     int dilation;   /* 0 means 1 */
     int groups;     /* 0 means 1; divides in and out */
     bool no_bias;   /* as before a BatchNorm, which takes the mean away again */
+    bool exact;     /* see tarn_conv2d_opts */
     tarn_init init; /* of the weight; the bias: see below */
 } tarn_conv2d_layer_opts;
 

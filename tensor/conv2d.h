@@ -9,12 +9,16 @@ typedef struct tarn__conv2d {
     tarn_dtype dtype;
     int64_t n, h, w, c, r, s, k, p, q;
     int64_t stride, padding, dilation, groups;
+    bool exact; /* no algorithm that rounds more than the plain sum of products */
 } tarn__conv2d;
 
-/* Bytes of scratch memory for any of the three, with the thread count as it is now. */
-size_t tarn__conv2d_scratch(const tarn__conv2d *v);
+/* Forward: y from x and w. Input gradient: gx from g [N,P,Q,K] and w. Weight gradient: gw from g and x. */
+typedef enum tarn__conv2d_product { TARN__FORWARD, TARN__INPUT_GRAD, TARN__WEIGHT_GRAD } tarn__conv2d_product;
 
-/* y = x * w;   gx from g [N,P,Q,K] and w;   gw from g and x. All row-major. */
+/* Bytes of scratch memory, with the thread count as it is now. */
+size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product);
+
+/* All row-major. */
 void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, void *y, void *scratch);
 void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch);
 void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch);

@@ -27,6 +27,48 @@ typedef struct tarn__window {
     int64_t stride, padding, dilation;
 } tarn__window;
 
+/* C[i, 0..n) (+)= sum over k of A[i, k] * B[k, 0..n) for m rows. Everything is counted in elements. Row i of A starts
+ * at a + a_row[i]; its elements come in segments: element k of segment s stands segment[s] + k * a_step further on. So
+ * the rows may be the pixels under a convolution's taps, where they are. B has been packed by `pack`. */
+typedef struct tarn__product {
+    int64_t m, n;
+    const void *a, *b;
+    const int64_t *a_row, *segment;
+    int64_t segments, depth, a_step;
+    void *c;
+    const int64_t *c_row; /* row i of C starts at c + c_row[i] */
+    bool accumulate;
+} tarn__product;
+
+/* Rows first..first+depth of a packed B that has panel_depth rows, from from[k * row_stride + n * column_stride]. */
+typedef struct tarn__pack {
+    int64_t first, depth, panel_depth, columns;
+    const void *from;
+    int64_t row_stride, column_stride;
+    void *to; /* panel_depth * columns elements, columns rounded up to whole vectors */
+} tarn__pack;
+
+/* A rectangle of pixels of an image [h, w, channels], which may reach outside of it: zeros there. */
+typedef struct tarn__gather {
+    const void *from;
+    int64_t h, w, channels;
+    int64_t y, x, rows, columns;
+    void *to;
+} tarn__gather;
+
+/* One tile of Winograd's algorithm, whose first pixel is (y, x) of an image [h, w] of `pixel` elements a pixel. */
+typedef struct tarn__winograd {
+    const void *image; /* read by winograd_input and winograd_output_grad */
+    void *out;         /* written by winograd_output */
+    int64_t h, w, pixel, y, x;
+    int64_t channels; /* how many of the pixel's, from `image` or `out` on */
+    void *transformed;
+    int64_t plane; /* elements from one of the 36 planes to the next */
+    int64_t
+        panel; /* 0: a plane holds `channels` in a row; else it is a packed B, `panel` elements a panel, row `tile` */
+    int64_t tile;
+} tarn__winograd;
+
 typedef struct tarn__adam_step {
     double lr, beta1, beta2, eps;
     double correction1, correction2; /* 1 - beta^t */
@@ -64,11 +106,25 @@ typedef struct tarn__loops {
     void (*normalize_grad)(size_t rows, size_t columns, const void *g, const void *x, const void *mean,
                            const void *scale, const void *mean_g, const void *slope, void *gx);
 
-    /* im2col: the patches of output positions first..first+count of one image as rows [R,S,C] of `columns`;
-     * and back, adding into the image. `x_stride` is the distance between pixels (the channels of all
-     * groups). */
-    void (*im2col)(const tarn__window *w, int64_t x_stride, const void *x, int64_t first, int64_t count, void *columns);
-    void (*col2im)(const tarn__window *w, int64_t x_stride, void *x, int64_t first, int64_t count, const void *columns);
+    /* Of a vector: B's panels are two wide; one that has at most one vector of columns left is one wide. */
+    int64_t lanes;
+    void (*product)(const tarn__product *p);
+    void (*pack)(const tarn__pack *p);
+    void (*gather)(const tarn__gather *g);
+
+    /* F(4x4,3x3): a tile of the input (6x6 pixels) or of the output's gradient (4x4) into 36 planes; 36 planes into a
+     * tile of the output; packed weights; the weights' gradient. */
+    void (*winograd_input)(const tarn__winograd *w);
+    void (*winograd_output_grad)(const tarn__winograd *w);
+    void (*winograd_output)(const tarn__winograd *w);
+    void (*winograd_weight)(int64_t n, const void *weights, int64_t tap, void *transformed, int64_t plane);
+    void (*winograd_weight_grad)(int64_t n, const void *transformed, int64_t plane, void *grad, int64_t tap);
+
+    /* One tap over `count` pixels: out[i * out_step] += in[i * in_step] * w, and w += in[i * in_step] * g[i]. */
+    void (*depthwise)(int64_t channels, int64_t count, const void *in, int64_t in_step, const void *w, void *out,
+                      int64_t out_step);
+    void (*depthwise_weight_grad)(int64_t channels, int64_t count, const void *in, int64_t in_step, const void *g,
+                                  void *w);
 
     /* One output row (p) of an image: the largest and its position h*W+w; the mean. */
     void (*max_pool_row)(const tarn__window *w, const void *x, int64_t p, void *y, int32_t *at);

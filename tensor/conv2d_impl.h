@@ -1,0 +1,46 @@
+/* tensor/conv2d_impl.h (internal to tensor/conv2d*.c): the algorithms, and what they share. */
+#ifndef TARN__CONV2D_IMPL_H
+#define TARN__CONV2D_IMPL_H
+
+#include "tensor/conv2d.h"
+#include "tensor/parallel.h"
+
+typedef struct tarn__conv2d_algorithm {
+    size_t (*scratch)(const tarn__conv2d *v, tarn__conv2d_product product);
+    void (*forward)(const tarn__conv2d *v, const void *x, const void *w, void *y, void *scratch);
+    void (*input_grad)(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch);
+    void (*weight_grad)(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch);
+} tarn__conv2d_algorithm;
+
+extern const tarn__conv2d_algorithm tarn__conv2d_direct, tarn__conv2d_winograd, tarn__conv2d_depthwise;
+
+/* The algorithm that a product of this shape takes: see tensor/conv2d.c. */
+const tarn__conv2d_algorithm *tarn__conv2d_algorithm_of(const tarn__conv2d *v, tarn__conv2d_product product);
+
+/* total = the sum of `pieces` arrays of `count` elements that follow each other; in the order of the pieces. */
+void tarn__conv2d_sum_pieces(tarn_dtype dtype, int64_t pieces, int64_t count, const void *parts, void *total);
+
+/* Scratch memory is cut with a cursor, which starts at NULL where only its size is wanted. */
+static inline void *tarn__cut(char **at, size_t bytes)
+{
+    char *block = *at;
+    *at = (char *)((uintptr_t)block + ((bytes + 63) & ~(size_t)63));
+    return block;
+}
+
+static inline int64_t tarn__round_up(int64_t n, int64_t multiple)
+{
+    return tarn__tiles(n, multiple) * multiple;
+}
+
+static inline int64_t tarn__min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t tarn__max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+#endif

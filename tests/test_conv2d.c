@@ -1,0 +1,268 @@
+/* Every algorithm of a convolution against sums written out in f64, for each of its three products. */
+#include "tensor/conv2d_impl.h"
+#include "tests/check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct algorithm {
+    const char *name;
+    const tarn__conv2d_algorithm *is;
+    double f32_error; /* of the largest element */
+} algorithm;
+
+static const algorithm direct = {"direct", &tarn__conv2d_direct, 2e-6};
+static const algorithm winograd = {"winograd", &tarn__conv2d_winograd, 1e-5};
+static const algorithm depthwise = {"depthwise", &tarn__conv2d_depthwise, 2e-6};
+
+static int64_t positions(int64_t size, int64_t taps, const tarn__conv2d *v)
+{
+    return (size + 2 * v->padding - v->dilation * (taps - 1) - 1) / v->stride + 1;
+}
+
+/* n, h, w, c, k, r, s, then stride, padding, dilation, groups */
+static tarn__conv2d geometry(tarn_dtype dtype, const int64_t g[11])
+{
+    tarn__conv2d v = {.dtype = dtype, .n = g[0], .h = g[1], .w = g[2], .c = g[3], .k = g[4], .r = g[5], .s = g[6]};
+    v.stride = g[7], v.padding = g[8], v.dilation = g[9], v.groups = g[10];
+    v.p = positions(v.h, v.r, &v), v.q = positions(v.w, v.s, &v);
+    return v;
+}
+
+typedef struct arrays {
+    int64_t nx, nw, ny;
+    double *x, *w, *y, *y_ref, *gx_ref, *gw_ref;
+} arrays;
+
+static double *fill(int64_t n, tarn_dtype dtype, tarn_rng *rng)
+{
+    double *a = calloc((size_t)n, sizeof *a);
+    assert_non_null(a);
+    for (int64_t i = 0; i < n; i++) {
+        const double value = 2 * tarn_rng_uniform(rng) - 1;
+        a[i] = dtype == TARN_F32 ? (double)(float)value : value;
+    }
+    return a;
+}
+
+/* For every product x[i] * w[j] -> y[o]: the three sums at once, with y as the gradient of the two. */
+static void reference(const tarn__conv2d *v, arrays *a)
+{
+    const int64_t cpg = v->c / v->groups, kpg = v->k / v->groups;
+    for (int64_t o = 0; o < a->ny; o++) {
+        const int64_t k = o % v->k, q = o / v->k % v->q, p = o / v->k / v->q % v->p, n = o / v->k / v->q / v->p;
+        for (int64_t j = 0; j < v->r * v->s * cpg; j++) {
+            const int64_t c = j % cpg, s = j / cpg % v->s, r = j / cpg / v->s;
+            const int64_t y = p * v->stride + r * v->dilation - v->padding;
+            const int64_t x = q * v->stride + s * v->dilation - v->padding;
+            if (y < 0 || y >= v->h || x < 0 || x >= v->w)
+                continue;
+            const int64_t i = ((n * v->h + y) * v->w + x) * v->c + k / kpg * cpg + c;
+            a->y_ref[o] += a->x[i] * a->w[j * v->k + k];
+            a->gx_ref[i] += a->y[o] * a->w[j * v->k + k];
+            a->gw_ref[j * v->k + k] += a->y[o] * a->x[i];
+        }
+    }
+}
+
+static arrays arrays_new(const tarn__conv2d *v)
+{
+    tarn_rng rng = tarn_rng_seed((uint64_t)(v->h * 1000 + v->c * 100 + v->k * 10 + v->r));
+    arrays a = {v->n * v->h * v->w * v->c,
+                v->r * v->s * (v->c / v->groups) * v->k,
+                v->n * v->p * v->q * v->k,
+                NULL,
+                NULL,
+                NULL,
+                NULL,
+                NULL,
+                NULL};
+    a.x = fill(a.nx, v->dtype, &rng), a.w = fill(a.nw, v->dtype, &rng), a.y = fill(a.ny, v->dtype, &rng);
+    a.y_ref = calloc((size_t)a.ny, sizeof *a.y_ref);
+    a.gx_ref = calloc((size_t)a.nx, sizeof *a.gx_ref);
+    a.gw_ref = calloc((size_t)a.nw, sizeof *a.gw_ref);
+    assert_true(a.y_ref && a.gx_ref && a.gw_ref);
+    reference(v, &a);
+    return a;
+}
+
+static void arrays_free(arrays *a)
+{
+    double *all[] = {a->x, a->w, a->y, a->y_ref, a->gx_ref, a->gw_ref};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+static void *in_dtype(tarn_dtype dtype, int64_t n, const double *from)
+{
+    void *to = malloc((size_t)n * tarn_dtype_size(dtype));
+    assert_non_null(to);
+    for (int64_t i = 0; i < n; i++)
+        if (dtype == TARN_F32)
+            ((float *)to)[i] = (float)from[i];
+        else
+            ((double *)to)[i] = from[i];
+    return to;
+}
+
+static double worst(tarn_dtype dtype, int64_t n, const void *got, const double *expected)
+{
+    double largest = 0, most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double value = dtype == TARN_F32 ? (double)((const float *)got)[i] : ((const double *)got)[i];
+        const double error = fabs(value - expected[i]);
+        largest = fmax(largest, fabs(expected[i]));
+        if (!(error <= most)) /* a NaN stays */
+            most = error;
+    }
+    return largest > 0 ? most / largest : most;
+}
+
+/* What the product leaves in its output, which begins full of NaN: every element has to be written. */
+static void run(const algorithm *a, const tarn__conv2d *v, tarn__conv2d_product product, const void *x, const void *w,
+                const void *y, void *out, int64_t n)
+{
+    memset(out, 0xff, (size_t)n * tarn_dtype_size(v->dtype));
+    void *scratch = aligned_alloc(64, a->is->scratch(v, product) + 64 - a->is->scratch(v, product) % 64);
+    assert_non_null(scratch);
+    memset(scratch, 0xff, a->is->scratch(v, product));
+    if (product == TARN__FORWARD)
+        a->is->forward(v, x, w, out, scratch);
+    else if (product == TARN__INPUT_GRAD)
+        a->is->input_grad(v, y, w, out, scratch);
+    else
+        a->is->weight_grad(v, y, x, out, scratch);
+    free(scratch);
+}
+
+static void check_product(const algorithm *a, const tarn__conv2d *v, tarn__conv2d_product product, const void *x,
+                          const void *w, const void *y, int64_t n, const double *expected)
+{
+    static const char *const names[] = {"forward", "input gradient", "weight gradient"};
+    const size_t bytes = (size_t)n * tarn_dtype_size(v->dtype);
+    void *out = malloc(bytes), *again = malloc(bytes);
+    assert_true(out && again);
+    tarn_set_threads(1);
+    run(a, v, product, x, w, y, out, n);
+    const double error = worst(v->dtype, n, out, expected);
+    const double allowed = v->dtype == TARN_F64 ? 1e-13 : a->f32_error;
+    if (!(error <= allowed))
+        fail_msg("%s %s of x [%d,%d,%d,%d], w %dx%d -> %d, stride %d, padding %d, dilation %d, groups %d: error %g",
+                 a->name, names[product], (int)v->n, (int)v->h, (int)v->w, (int)v->c, (int)v->r, (int)v->s, (int)v->k,
+                 (int)v->stride, (int)v->padding, (int)v->dilation, (int)v->groups, error);
+    for (int threads = 2; threads <= 5; threads += 3) {
+        tarn_set_threads(threads);
+        run(a, v, product, x, w, y, again, n);
+        assert_memory_equal(out, again, bytes);
+    }
+    tarn_set_threads(0);
+    free(out);
+    free(again);
+}
+
+static void check_shape(const algorithm *a, tarn_dtype dtype, const int64_t shape[11])
+{
+    const tarn__conv2d v = geometry(dtype, shape);
+    arrays all = arrays_new(&v);
+    void *x = in_dtype(dtype, all.nx, all.x), *w = in_dtype(dtype, all.nw, all.w), *y = in_dtype(dtype, all.ny, all.y);
+    check_product(a, &v, TARN__FORWARD, x, w, y, all.ny, all.y_ref);
+    check_product(a, &v, TARN__INPUT_GRAD, x, w, y, all.nx, all.gx_ref);
+    check_product(a, &v, TARN__WEIGHT_GRAD, x, w, y, all.nw, all.gw_ref);
+    free(x);
+    free(w);
+    free(y);
+    arrays_free(&all);
+}
+
+static void check_all(const algorithm *a, size_t count, const int64_t (*shapes)[11])
+{
+    for (size_t i = 0; i < count; i++) {
+        check_shape(a, TARN_F32, shapes[i]);
+        check_shape(a, TARN_F64, shapes[i]);
+    }
+}
+#define CHECK_ALL(a, shapes) check_all(a, sizeof(shapes) / sizeof *(shapes), shapes)
+
+static void test_direct(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][11] = {
+        /* n, h, w, c, k, r, s, stride, padding, dilation, groups */
+        {3, 28, 28, 1, 32, 3, 3, 1, 1, 1, 1}, {2, 9, 11, 3, 16, 3, 3, 1, 1, 1, 1}, {2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1},
+        {20, 7, 7, 5, 7, 3, 3, 1, 1, 1, 1},   {1, 7, 5, 17, 33, 3, 3, 1, 1, 1, 1}, {2, 8, 8, 8, 40, 1, 1, 1, 0, 1, 1},
+        {2, 9, 9, 6, 10, 1, 1, 2, 0, 1, 1},   {2, 8, 8, 6, 10, 3, 3, 2, 1, 1, 1},  {2, 9, 9, 6, 10, 3, 3, 2, 1, 1, 1},
+        {2, 13, 12, 4, 6, 5, 2, 3, 2, 1, 1},  {2, 12, 13, 4, 6, 2, 5, 5, 4, 1, 1}, {2, 9, 9, 4, 6, 3, 3, 1, 2, 2, 1},
+        {1, 20, 20, 4, 6, 3, 3, 2, 3, 5, 1},  {2, 8, 9, 6, 12, 3, 3, 1, 1, 1, 3},  {2, 8, 9, 8, 4, 3, 3, 2, 2, 2, 2},
+        {2, 6, 6, 4, 4, 3, 3, 1, 5, 1, 1},    {2, 6, 6, 4, 8, 2, 2, 7, 0, 1, 1},   {1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1},
+        {1, 40, 3, 2, 65, 7, 3, 1, 3, 1, 1},  {1, 3, 3, 2, 3, 3, 3, 1, 9, 4, 1},   {40, 2, 2, 3, 3, 2, 2, 1, 1, 1, 1},
+        {1, 6, 6, 3, 130, 3, 3, 1, 1, 1, 1},  {2, 5, 5, 6, 6, 3, 3, 1, 1, 1, 6},   {1, 4, 300, 2, 3, 1, 3, 1, 1, 1, 1},
+    };
+    CHECK_ALL(&direct, shapes);
+}
+
+static void test_winograd(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][11] = {
+        {2, 8, 8, 8, 8, 3, 3, 1, 1, 1, 1},     {3, 7, 9, 16, 16, 3, 3, 1, 1, 1, 1},
+        {2, 14, 14, 32, 64, 3, 3, 1, 1, 1, 1}, {1, 9, 6, 5, 7, 3, 3, 1, 1, 1, 1},
+        {2, 6, 6, 17, 33, 3, 3, 1, 0, 1, 1},   {2, 5, 5, 70, 66, 3, 3, 1, 2, 1, 1},
+        {1, 3, 3, 8, 130, 3, 3, 1, 1, 1, 1},   {1, 4, 4, 130, 8, 3, 3, 1, 1, 1, 1},
+        {5, 33, 31, 9, 10, 3, 3, 1, 1, 1, 1},  {1, 1, 1, 1, 1, 3, 3, 1, 1, 1, 1},
+        {3, 16, 16, 64, 40, 3, 3, 1, 1, 1, 1},
+    };
+    CHECK_ALL(&winograd, shapes);
+}
+
+static void test_depthwise(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][11] = {
+        {2, 8, 8, 8, 8, 3, 3, 1, 1, 1, 8},     {2, 9, 7, 19, 19, 3, 3, 2, 1, 1, 19}, {1, 9, 9, 4, 4, 3, 3, 1, 2, 2, 4},
+        {1, 12, 5, 33, 33, 5, 2, 3, 2, 1, 33}, {2, 4, 4, 3, 3, 3, 3, 1, 6, 1, 3},    {1, 3, 3, 2, 2, 1, 1, 5, 0, 1, 2},
+    };
+    CHECK_ALL(&depthwise, shapes);
+}
+
+/* The rule at the head of tensor/conv2d.c. */
+static void test_choice(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t shape[11];
+        tarn_dtype dtype;
+        bool exact;
+        const tarn__conv2d_algorithm *expected;
+    } rows[] = {
+        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_winograd},
+        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, true, &tarn__conv2d_direct},
+        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F64, false, &tarn__conv2d_direct},
+        {{2, 8, 8, 16, 16, 3, 3, 2, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{2, 8, 8, 16, 16, 3, 3, 1, 2, 2, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{2, 8, 8, 16, 16, 3, 3, 1, 3, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 2}, TARN_F32, false, &tarn__conv2d_direct},
+        {{2, 8, 8, 16, 16, 5, 5, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{2, 8, 8, 3, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 16}, TARN_F32, false, &tarn__conv2d_depthwise},
+        {{2, 8, 8, 16, 32, 3, 3, 1, 1, 1, 16}, TARN_F32, false, &tarn__conv2d_direct},
+        {{2, 8, 8, 1, 1, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        tarn__conv2d v = geometry(rows[i].dtype, rows[i].shape);
+        v.exact = rows[i].exact;
+        for (tarn__conv2d_product product = TARN__FORWARD; product <= TARN__WEIGHT_GRAD; product++)
+            assert_ptr_equal(tarn__conv2d_algorithm_of(&v, product), rows[i].expected);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_direct),
+        cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_choice),
+    };
+    return cmocka_run_group_tests_name("conv2d", tests, NULL, NULL);
+}
