@@ -69,8 +69,8 @@ static job job_of(const tarn__conv2d *v, bool turned)
     j.tiles = j.images * j.tiles_y * j.tiles_x;
     j.block = block_of(j.tiles, PLANES * (j.depth + j.group) * (int64_t)j.size);
     j.blocks = tarn__tiles(j.tiles, j.block);
-    j.plane_v = plane(&j, j.block, j.depth);
-    j.plane_m = plane(&j, j.block, j.group);
+    j.plane_v = plane(&j, ROWS, j.depth);
+    j.plane_m = plane(&j, ROWS, j.group);
     j.plane_u = j.depth * tarn__round_up(j.k, lanes);
     return j;
 }
@@ -79,8 +79,8 @@ static void cut(job *j, char **scratch)
 {
     j->taps = tarn__cut(scratch, (size_t)(9 * j->plane_u) * j->size);
     j->u = tarn__cut(scratch, (size_t)(PLANES * j->plane_u) * j->size);
-    j->v_bytes = whole_lines((size_t)(PLANES * j->plane_v) * j->size);
-    j->m_bytes = whole_lines((size_t)(PLANES * j->plane_m) * j->size);
+    j->v_bytes = whole_lines((size_t)(PLANES * j->block / ROWS * j->plane_v) * j->size);
+    j->m_bytes = whole_lines((size_t)(PLANES * j->block / ROWS * j->plane_m) * j->size);
     j->own_bytes = j->v_bytes + j->m_bytes + whole_lines(2 * (size_t)j->block * sizeof(int64_t));
     j->own = tarn__cut(scratch, (size_t)tarn_threads() * j->own_bytes);
 }
@@ -131,9 +131,10 @@ static void block_item(void *context, int64_t item)
         const int64_t image = place(j, first + t, &from.y, &from.x);
         from.y -= j->padding, from.x -= j->padding;
         from.image = j->in + (size_t)(image * j->in_h * j->in_w * j->c) * j->size;
-        from.transformed = v + (size_t)(t * j->depth) * j->size;
+        a_row[t] = t / ROWS * PLANES * j->plane_v + t % ROWS * j->depth;
+        c_row[t] = t / ROWS * PLANES * j->plane_m + t % ROWS * j->group;
+        from.transformed = v + (size_t)a_row[t] * j->size;
         j->loops->winograd_input(&from);
-        a_row[t] = t * j->depth, c_row[t] = t * j->group;
     }
     for (int64_t channel = 0; channel < j->k; channel += j->group) {
         const int64_t channels = tarn__min(j->group, j->k - channel);
@@ -153,7 +154,7 @@ static void block_item(void *context, int64_t item)
         for (int64_t t = 0; t < count; t++) {
             const int64_t image = place(j, first + t, &to.y, &to.x);
             to.out = j->out + (size_t)(image * j->out_h * j->out_w * j->k + channel) * j->size;
-            to.transformed = m + (size_t)(t * j->group) * j->size;
+            to.transformed = m + (size_t)c_row[t] * j->size;
             j->loops->winograd_output(&to);
         }
     }
