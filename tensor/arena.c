@@ -1,23 +1,7 @@
 #include "tensor/arena.h"
+#include "tensor/poison.h"
 
 #include <string.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define ARENA_POISONS 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ARENA_POISONS 1
-#endif
-#endif
-
-#ifdef ARENA_POISONS /* a read of what a reset gave back is then reported where it happens */
-#include <sanitizer/asan_interface.h>
-#define poison(start, bytes)   ASAN_POISON_MEMORY_REGION(start, bytes)
-#define unpoison(start, bytes) ASAN_UNPOISON_MEMORY_REGION(start, bytes)
-#else
-#define poison(start, bytes)   ((void)(start), (void)(bytes))
-#define unpoison(start, bytes) ((void)(start), (void)(bytes))
-#endif
 
 enum { FIRST_BLOCK = 1 << 16, SMALL_ALIGN = 16 };
 
@@ -37,13 +21,13 @@ static tarn__arena_block *block_new(size_t capacity, tarn__arena_block *previous
     block->previous = previous;
     block->capacity = capacity;
     block->used = 0;
-    poison(block->bytes, capacity);
+    tarn__poison(block->bytes, capacity);
     return block;
 }
 
 static void block_free(tarn__arena_block *block)
 {
-    unpoison(block->bytes, block->capacity);
+    tarn__unpoison(block->bytes, block->capacity);
     tarn__release(block);
 }
 
@@ -68,7 +52,7 @@ static void *arena_bump(tarn__arena *arena, size_t bytes, size_t align)
     if (arena->used > arena->peak)
         arena->peak = arena->used;
     block->used = start + rounded;
-    unpoison(block->bytes + start, rounded);
+    tarn__unpoison(block->bytes + start, rounded);
     return block->bytes + start;
 }
 
@@ -97,7 +81,7 @@ void tarn__arena_release(tarn__arena *arena, tarn__arena_mark mark)
     }
     if (mark.block) {
         arena->current->used = mark.block_used;
-        poison(arena->current->bytes + mark.block_used, arena->current->capacity - mark.block_used);
+        tarn__poison(arena->current->bytes + mark.block_used, arena->current->capacity - mark.block_used);
     }
     arena->used = mark.used;
 }
@@ -119,7 +103,7 @@ void tarn__arena_reset(tarn__arena *arena)
         return; /* without memory for one block the arena starts empty, and grows again */
     }
     block->used = 0;
-    poison(block->bytes, block->capacity);
+    tarn__poison(block->bytes, block->capacity);
 }
 
 void tarn__arena_free(tarn__arena *arena)
