@@ -116,7 +116,8 @@ static bool train_run(tarn_node *n)
     double *mean = n->out[1]->data, *var = n->out[2]->data;
     tarn__batchnorm_moments(&attr->b, x, mean, var, scratch);
     tarn__batchnorm_apply(&attr->b, x, mean, var, gamma, beta, n->out[0]->data, scratch);
-    update_running(attr, mean, var);
+    if (tarn__first_run(n))
+        update_running(attr, mean, var);
     return true;
 }
 
@@ -196,7 +197,8 @@ static bool track_run(tarn_node *n)
         mean[c] = tarn__load(n->in[1], c);
         mean[columns + c] = tarn__load(n->in[2], c);
     }
-    update_running(attr, mean, mean + columns);
+    if (tarn__first_run(n))
+        update_running(attr, mean, mean + columns);
     return true;
 }
 

@@ -140,6 +140,7 @@ static bool differentiate(tarn_tape *t, size_t first, int n_outputs, tarn_tensor
 {
     differentiation d = {.t = t, .first = first};
     bool ok = prepare(&d, n_inputs, inputs);
+    t->rules++;
     for (int i = 0; ok && i < n_outputs && !tarn_error(); i++) {
         tarn_tensor *y = outputs[i], *g = cotangents ? cotangents[i] : tarn_ones(t, y->dtype, y->ndim, y->shape);
         if (g)
@@ -155,6 +156,7 @@ static bool differentiate(tarn_tape *t, size_t first, int n_outputs, tarn_tensor
         ok = d.grads[known] != NULL;
         d.grads[j] = d.grads[known];
     }
+    t->rules--;
     for (int j = 0; j < n_inputs; j++)
         grads[j] = ok ? d.grads[j] : NULL;
     return ok;
@@ -197,11 +199,16 @@ static bool arguments_valid(const tarn_tape *t, int n_outputs, tarn_tensor *cons
 bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents, int n_inputs,
                tarn_tensor *const *inputs, tarn_tensor **grads)
 {
-    if (arguments_valid(t, n_outputs, outputs, cotangents, n_inputs, inputs, grads))
-        return differentiate(t, 0, n_outputs, outputs, cotangents, n_inputs, inputs, grads);
-    for (int j = 0; grads && j < n_inputs; j++)
-        grads[j] = NULL;
-    return false;
+    if (!arguments_valid(t, n_outputs, outputs, cotangents, n_inputs, inputs, grads)) {
+        for (int j = 0; grads && j < n_inputs; j++)
+            grads[j] = NULL;
+        return false;
+    }
+    bool ok = differentiate(t, 0, n_outputs, outputs, cotangents, n_inputs, inputs, grads);
+    for (int j = 0; ok && j < n_inputs; j++)
+        if (grads[j]->node)
+            grads[j]->node->inner = false; /* the program has it now */
+    return ok;
 }
 
 /* The rule asks for partial derivatives: the expression's inputs are leaves to it, though one may be computed from
@@ -282,7 +289,7 @@ bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
     if (n > 0 && !differentiate(t, 0, 1, &loss, NULL, n, found.p, grads))
         return false;
     grads[n] = loss;
-    if (!tarn__run_all(t, (size_t)n + 1, grads))
+    if (!tarn__run_all(t, (size_t)n + 1, grads, true))
         return false;
     for (int i = 0; i < n; i++) {
         tarn_tensor *p = found.p[i];
@@ -293,5 +300,6 @@ bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
         p->grad->version++;
         p->has_grad = true;
     }
+    tarn__drop_all(t, (size_t)n, grads);
     return true;
 }

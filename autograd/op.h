@@ -14,6 +14,10 @@ typedef struct tarn_node tarn_node;
 
 enum { TARN__MAX_OUTPUTS = 4 };
 
+/* Up to so many bytes of elements stay until the reset, so that a loss or logits can be read after the parameters have
+ * changed. (tarn_tape.keep_below has the number, for tests.) */
+enum { TARN__SMALL = 1 << 16 };
+
 typedef struct tarn_op {
     const char *name; /* as in the public function: "relu" for tarn_relu */
 
@@ -26,27 +30,50 @@ typedef struct tarn_op {
     /* Records the gradient: gx[i] for each input with need[i], from the gradients gy[k] of the outputs (NULL:
      * zero). A gx[i] left NULL means zero. The whole function NULL: the op has no gradient. */
     bool (*vjp)(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
+
+    /* Optional. Asked when n is going to run, after everything that reads n has been asked: if n can do better than
+     * `run` together with nodes behind its inputs, calls tarn__fuse(). Sets no error. */
+    bool (*fuse)(tarn_node *n);
+
+    /* run skips each output whose data is NULL, because nobody needs it. (Otherwise every output has memory.) */
+    bool partial;
 } tarn_op;
+
+/* How a node is run instead of by its op. */
+typedef struct tarn__fusion {
+    bool (*run)(tarn_node *n);
+    int n_reads, n_also;
+    tarn_tensor **reads;
+    tarn_node **also;
+    tarn_node *absorbed; /* linked: the nodes whose work this does */
+} tarn__fusion;
 
 struct tarn_node {
     const tarn_op *op;
     tarn_tape *tape;
     size_t id; /* its place on the tape */
     int n_in, n_out;
-    bool done;    /* has run */
+    bool done;    /* has run: what it does besides its outputs is not done again */
     bool wanted;  /* is to be run by the run under way */
     bool no_grad; /* recorded while gradients were off */
+    bool inner;   /* recorded by a gradient rule: the program has no name for its outputs */
+    bool holds;   /* counted among the uses of its inputs, or of what it reads instead */
     tarn_tensor **in;
     uint64_t *in_version; /* of the leaf behind each input, when recorded */
     tarn_tensor *out[TARN__MAX_OUTPUTS];
     void *attr;          /* the op's own parameters, on the tape */
     int64_t view_offset; /* of a view: elements from its input's first to its own first */
     bool is_view;
+    tarn_node *link;      /* the next to be run, or to be let go */
+    tarn_node *host;      /* its outputs are computed when that one runs */
+    tarn__fusion *fusion; /* NULL: op->run */
+    void *fusion_data;    /* of the fusion's run */
 };
 
-/* Defines the op and enters it in the list that the tests walk: an op without a test row fails them. */
+/* Defines the op and enters it in the list that the tests walk: an op without a test row fails them. The arguments
+ * begin with the name; .fuse and .partial are given by name. */
 #define TARN__OP(id, ...)                                                                                              \
-    static const tarn_op id = {__VA_ARGS__};                                                                           \
+    static const tarn_op id = {.name = __VA_ARGS__};                                                                   \
     __attribute__((section("tarn_ops"), used)) static const tarn_op *const id##_listed = &id
 
 /* Every op of the library. */
@@ -88,8 +115,36 @@ bool tarn__same_float(const tarn_node *n);
 /* Memory until this run ends. NULL, with an error, when there is none. */
 void *tarn__scratch(const tarn_node *n, size_t bytes);
 
-/* Input i, row-major: itself, or a copy in scratch memory. NULL with an error when there is no memory. */
+/* x, which n reads, row-major: itself, or a copy in scratch memory. NULL with an error when there is no memory. */
+const void *tarn__packed(const tarn_node *n, const tarn_tensor *x);
 const void *tarn__packed_input(const tarn_node *n, int i);
+
+/* n has not run before. An output that was let go is computed again when somebody asks for it: whatever a run changes
+ * besides its outputs (running statistics) it changes the first time only. */
+bool tarn__first_run(const tarn_node *n);
+
+/* ---- for fuse ---- */
+
+/* x need not be there: nobody but the one that asks reads it, neither in the run under way nor later by name. (In a
+ * run that is not tarn_backward's, that is known only of what was recorded with gradients off. Outputs of at most
+ * TARN__SMALL bytes that the program has a name for may always be read later.) */
+bool tarn__only_use(tarn_tensor *x);
+
+/* Zeroed memory that lives as long as the tape: n->fusion_data. NULL (no error) when there is none. */
+void *tarn__fusion_data(tarn_node *n, size_t bytes);
+
+/* n will be run by `run`, which reads the tensors `reads` and not n->in, and computes also the outputs of the nodes
+ * `also`: the nodes recorded immediately before n, the latest first, so that nothing in between could read them.
+ * `reads` must have what the nodes `also` and every absorbed node read that lies outside of them.
+ *
+ * An output of n or of `also` that nobody needs has data NULL when `run` runs. (Of n itself only if n->op->partial.)
+ * A node none of whose outputs are needed any more does not run; if somebody asks for one later, it runs then. What
+ * a node of `also` does besides its outputs is `run`'s to do (tarn__first_run); a node that does such things may
+ * not be left out of `also`.
+ *
+ * False when it cannot be done: n runs as usual. */
+bool tarn__fuse(tarn_node *n, bool (*run)(tarn_node *n), int n_reads, tarn_tensor *const *reads, int n_also,
+                tarn_node *const *also);
 
 /* ---- for vjp and composed ops ---- */
 

@@ -1,87 +1,232 @@
+/* Running: which nodes, in which order, how fused. */
 #include "autograd/tape_impl.h"
+
+#include <string.h>
 
 bool tarn__inputs_unchanged(const tarn_node *n)
 {
     for (int i = 0; i < n->n_in; i++) {
         const tarn_tensor *x = n->in[i], *leaf = x->node ? x->root : x;
         if (leaf && leaf->version != n->in_version[i])
-            return tarn__node_fail(n,
-                                   "input %d (%s %s) changed between recording and running: run it before the change",
-                                   i, leaf->name ? leaf->name : "a leaf", TARN__SHAPE_TEXT(leaf));
+            return tarn__node_fail(
+                n, "input %d (%s %s) changed between recording and running: run it before the change%s", i,
+                leaf->name ? leaf->name : "a leaf", TARN__SHAPE_TEXT(leaf),
+                n->out[0]->gone ? ", with tarn_keep(x) before the run, or the value does not stay" : "");
     }
     return true;
 }
 
-static bool allocate_outputs(tarn_node *n)
+bool tarn__first_run(const tarn_node *n)
 {
-    for (int i = 0; i < n->n_out; i++) {
-        tarn_tensor *x = n->out[i];
-        x->data = tarn__arena_allocate(&n->tape->arena, tarn__bytes(x));
-        if (!x->data)
-            return tarn__node_fail(n, "no memory for %s%s", tarn_dtype_name(x->dtype), TARN__SHAPE_TEXT(x));
-    }
-    return true;
+    return !n->done;
 }
 
-static bool node_run(tarn_node *n)
-{
-    if (!tarn__inputs_unchanged(n))
-        return false;
-    if (n->is_view)
-        n->out[0]->data = (char *)n->in[0]->data + n->view_offset * (int64_t)tarn_dtype_size(n->in[0]->dtype);
-    else if (!allocate_outputs(n))
-        return false;
-    if (n->op->run) {
-        tarn__arena_mark mark = tarn__arena_set_mark(&n->tape->arena);
-        bool ran = n->op->run(n);
-        tarn__arena_release(&n->tape->arena, mark);
-        if (!ran)
-            return false;
-    }
-    for (int i = 0; i < n->n_out; i++)
-        n->out[i]->ready = true;
-    n->done = true;
-    return true;
-}
+/* ---- planning ---- */
 
-/* Marks x's node, unless it has run or is marked; returns how many it has marked. */
+/* Marks x's node to be run, unless x is there or it is marked; returns how many it has marked. */
 static size_t want(const tarn_tensor *x)
 {
     tarn_node *node = x->node;
-    if (!node || node->done || node->wanted)
+    if (!node || x->ready || node->wanted)
         return 0;
     node->wanted = true;
     return 1;
 }
 
-/* Runs in the order of recording, whatever the order of wanting: what a node does besides (running
- * statistics) happens in the order in which the program says it. */
-bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs)
+static size_t want_inputs(tarn_node *n, bool dropping)
 {
-    if (tarn_error())
+    size_t marked = 0;
+    const tarn__fusion *f = n->fusion;
+    int count = f ? f->n_reads : n->n_in;
+    tarn_tensor **reads = f ? f->reads : n->in;
+    for (int i = 0; i < count; i++) {
+        tarn_tensor *x = reads[i];
+        /* It was let go too early: a program that goes on reading it would have it computed again and again. */
+        if (!dropping && !n->done && x->gone && !x->ready)
+            x->kept = true;
+        marked += want(x);
+    }
+    return marked;
+}
+
+bool tarn__fuse(tarn_node *n, bool (*run)(tarn_node *n), int n_reads, tarn_tensor *const *reads, int n_also,
+                tarn_node *const *also)
+{
+    for (int i = 0; i < n_also; i++)
+        if (also[i]->id + (size_t)i + 1 != n->id || also[i]->host || also[i]->fusion || also[i]->out[0]->ready)
+            return false;
+    size_t r = (size_t)n_reads, a = (size_t)n_also;
+    tarn__fusion *f =
+        tarn__arena_allocate_small(&n->tape->arena, sizeof *f + r * sizeof *f->reads + a * sizeof *f->also);
+    if (!f)
         return false;
+    f->run = run;
+    f->n_reads = n_reads;
+    f->n_also = n_also;
+    f->reads = (tarn_tensor **)(void *)(f + 1);
+    f->also = (tarn_node **)(void *)(f->reads + n_reads);
+    for (int i = 0; i < n_reads; i++)
+        tarn__use(f->reads[i] = reads[i]);
+    n->fusion = f;
+    tarn__let_go(n, &f->absorbed);
+    for (int i = 0; i < n_also; i++) {
+        f->also[i] = also[i];
+        also[i]->host = n;
+        tarn__let_go(also[i], &f->absorbed);
+    }
+    return true;
+}
+
+/* The nodes to be run, linked in the order of recording, whatever the order of wanting: what a node does besides
+ * (running statistics) happens in the order in which the program says it. */
+static tarn_node *plan(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool dropping)
+{
     size_t end = 0, unseen = 0;
+    tarn_node *list = NULL;
     for (size_t i = 0; i < n; i++) {
         unseen += want(xs[i]);
         if (xs[i]->node && xs[i]->node->wanted && xs[i]->node->id >= end)
             end = xs[i]->node->id + 1;
     }
-    size_t first = end;
     while (unseen > 0) {
-        const tarn_node *node = t->nodes[--first];
+        tarn_node *node = t->nodes[--end];
         if (!node->wanted)
             continue;
         unseen--;
-        for (int i = 0; i < node->n_in; i++)
-            unseen += want(node->in[i]);
+        node->wanted = !node->host;
+        if (node->host)
+            continue;
+        tarn__hold_inputs(node);
+        if (node->op->fuse && t->fusion && !t->eager)
+            node->op->fuse(node);
+        unseen += want_inputs(node, dropping);
+        node->link = list;
+        list = node;
     }
+    return list;
+}
+
+/* ---- running ---- */
+
+/* Of an output that nobody needs only where the run cannot do without. */
+static bool allocate_outputs(tarn_node *n, bool partial)
+{
+    for (int i = 0; i < n->n_out; i++) {
+        tarn_tensor *x = n->out[i];
+        bool idle = x->uses == 0 && !x->kept && (n->tape->dropping || n->no_grad || x->gone);
+        if (partial && idle)
+            continue;
+        if (!tarn__elements_take(x))
+            return tarn__node_fail(n, "no memory for %s%s", tarn_dtype_name(x->dtype), TARN__SHAPE_TEXT(x));
+    }
+    return true;
+}
+
+static void outputs_done(tarn_node *n)
+{
+    n->done = true;
+    for (int i = 0; i < n->n_out; i++) {
+        tarn_tensor *x = n->out[i];
+        x->ready = x->data != NULL;
+        x->gone |= !x->ready;
+        if (x->uses == 0)
+            tarn__drop_unused(x);
+    }
+}
+
+static void outputs_failed(tarn_node *n)
+{
+    for (int i = 0; i < n->n_out; i++)
+        if (!n->out[i]->ready)
+            tarn__elements_give(n->out[i]);
+}
+
+static void scratch_give(tarn_tape *t)
+{
+    if (t->scratch)
+        tarn__note_peak(t);
+    while (t->scratch) {
+        tarn__chunk *chunk = t->scratch;
+        t->scratch = chunk->next;
+        tarn__pool_give(&t->pool, chunk);
+    }
+}
+
+static void unfuse(tarn_node *n)
+{
+    tarn__fusion *f = n->fusion;
+    n->fusion = NULL;
+    for (int i = 0; i < f->n_also; i++)
+        f->also[i]->host = NULL;
+    for (int i = 0; i < f->n_reads; i++)
+        tarn__unuse(f->reads[i]);
+}
+
+static bool fused_run(tarn_node *n)
+{
+    const tarn__fusion *f = n->fusion;
+    bool ok = tarn__inputs_unchanged(n) && allocate_outputs(n, n->op->partial);
+    for (const tarn_node *absorbed = f->absorbed; ok && absorbed; absorbed = absorbed->link)
+        ok = tarn__inputs_unchanged(absorbed);
+    for (int i = 0; ok && i < f->n_also; i++)
+        ok = tarn__inputs_unchanged(f->also[i]) && allocate_outputs(f->also[i], true);
+    ok = ok && f->run(n);
+    for (int i = 0; i < f->n_also; i++)
+        if (ok)
+            outputs_done(f->also[i]);
+        else
+            outputs_failed(f->also[i]);
+    return ok;
+}
+
+static bool op_run(tarn_node *n)
+{
+    if (!tarn__inputs_unchanged(n))
+        return false;
+    if (n->is_view)
+        n->out[0]->data = (char *)n->in[0]->data + n->view_offset * (int64_t)tarn_dtype_size(n->in[0]->dtype);
+    else if (!allocate_outputs(n, n->op->partial))
+        return false;
+    return !n->op->run || n->op->run(n);
+}
+
+static bool node_run(tarn_node *n)
+{
+    bool ok = n->fusion ? fused_run(n) : op_run(n);
+    scratch_give(n->tape);
+    if (!ok) {
+        outputs_failed(n);
+        return false;
+    }
+    if (n->fusion)
+        unfuse(n);
+    else if (!n->is_view) /* a view holds what it shows */
+        tarn__let_go(n, NULL);
+    outputs_done(n);
+    return true;
+}
+
+bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool dropping)
+{
+    if (tarn_error())
+        return false;
     bool ok = true;
-    for (size_t id = first; id < end; id++) {
-        tarn_node *node = t->nodes[id];
-        if (node->wanted)
-            ok = ok && node_run(node);
+    t->dropping = dropping;
+    for (size_t i = 0; i < n; i++)
+        tarn__use(xs[i]);
+    if (dropping && t->lingering)
+        tarn__drop_lingering(t);
+    for (tarn_node *node = plan(t, n, xs, dropping), *next; node; node = next) {
+        next = node->link;
+        ok = ok && node_run(node);
         node->wanted = false;
+        if (node->fusion)
+            unfuse(node);
     }
+    for (size_t i = 0; i < n; i++)
+        if (xs[i]->node)
+            xs[i]->uses--;
+    t->dropping = false;
     return ok;
 }
 
@@ -90,17 +235,24 @@ bool tarn_run(tarn_tensor *x)
     return tarn__usable("tarn_run", x, "x") && tarn__realize(x);
 }
 
+/* ---- for the ops ---- */
+
 void *tarn__scratch(const tarn_node *n, size_t bytes)
 {
-    void *scratch = tarn__arena_allocate(&n->tape->arena, bytes);
-    if (!scratch)
+    tarn_tape *t = n->tape;
+    tarn__chunk *chunk = tarn__pool_take(&t->pool, &t->arena, bytes);
+    if (!chunk) {
         tarn__node_fail(n, "no memory for %zu bytes of scratch", bytes);
-    return scratch;
+        return NULL;
+    }
+    tarn__note_peak(t);
+    chunk->next = t->scratch;
+    t->scratch = chunk;
+    return chunk->data;
 }
 
-const void *tarn__packed_input(const tarn_node *n, int i)
+const void *tarn__packed(const tarn_node *n, const tarn_tensor *x)
 {
-    const tarn_tensor *x = n->in[i];
     if (tarn_is_contiguous(x))
         return x->data;
     tarn_tensor whole = {.data = tarn__scratch(n, tarn__bytes(x))};
@@ -109,4 +261,9 @@ const void *tarn__packed_input(const tarn_node *n, int i)
     tarn__set_shape(&whole, x->dtype, x->ndim, x->shape);
     tarn__copy_elements(&whole, x);
     return whole.data;
+}
+
+const void *tarn__packed_input(const tarn_node *n, int i)
+{
+    return tarn__packed(n, n->in[i]);
 }

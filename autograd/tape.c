@@ -25,7 +25,8 @@ tarn_tape *tarn_tape_new(void)
         tarn_fail("tarn_tape_new: no memory");
         return NULL;
     }
-    t->training = t->grad = true;
+    t->training = t->grad = t->fusion = true;
+    t->keep_below = TARN__SMALL;
     return t;
 }
 
@@ -33,6 +34,7 @@ void tarn_tape_free(tarn_tape *t)
 {
     if (!t)
         return;
+    tarn__pool_free(&t->pool);
     tarn__arena_free(&t->arena);
     tarn__release(t->nodes);
     tarn__release(t);
@@ -42,7 +44,10 @@ void tarn_tape_reset(tarn_tape *t)
 {
     if (!t)
         return;
+    tarn__note_peak(t);
     t->count = 0;
+    t->lingering = false;
+    tarn__pool_reset(&t->pool);
     tarn__arena_reset(&t->arena);
 }
 
@@ -79,31 +84,35 @@ bool tarn_tape_eager(const tarn_tape *t)
     return t && t->eager;
 }
 
+void tarn_tape_set_fusion(tarn_tape *t, bool fusion)
+{
+    if (tarn__usable("tarn_tape_set_fusion", t, "tape"))
+        t->fusion = fusion;
+}
+
+bool tarn_tape_fusion(const tarn_tape *t)
+{
+    return t && t->fusion;
+}
+
 size_t tarn_tape_nodes(const tarn_tape *t)
 {
     return t ? t->count : 0;
-}
-
-size_t tarn_tape_bytes(const tarn_tape *t)
-{
-    return t ? t->arena.used : 0;
-}
-
-size_t tarn_tape_peak_bytes(const tarn_tape *t)
-{
-    return t ? t->arena.peak : 0;
 }
 
 /* ---- tensors on the tape ---- */
 
 static bool compute(tarn_tensor *x)
 {
-    return tarn__run_all(x->tape, 1, &x);
+    return tarn__run_all(x->tape, 1, &x, false);
 }
 
 static void *allocate_on_tape(tarn_tensor *x, size_t bytes)
 {
-    return tarn__arena_allocate(&x->tape->arena, bytes);
+    tarn_tape *t = x->tape;
+    tarn__chunk *chunk = tarn__pool_take(&t->pool, &t->arena, bytes);
+    tarn__note_peak(t);
+    return chunk ? chunk->data : NULL;
 }
 
 /* A tensor record without elements. The caller says what failed. */
@@ -126,7 +135,7 @@ tarn_tensor *tarn__tape_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, in
     if (!tarn__usable(who, t, "tape") || !tarn__check_shape(who, dtype, ndim, shape, &numel))
         return NULL;
     tarn_tensor *x = record_new(t, dtype, ndim, shape);
-    if (!x || !(x->data = tarn__arena_allocate(&t->arena, tarn__bytes(x)))) {
+    if (!x || !tarn__elements_take(x)) {
         tarn_fail("%s: no memory for %s%s", who, tarn_dtype_name(dtype), tarn__shape_text_of(ndim, shape).text);
         return NULL;
     }
@@ -222,6 +231,7 @@ static bool append(tarn_tape *t, tarn_node *n)
     }
     n->id = t->count;
     t->nodes[t->count++] = n;
+    tarn__hold_inputs(n);
     return true;
 }
 
@@ -243,6 +253,7 @@ static tarn_node *node_new(tarn_tape *t, const tarn_op *op, int n_in, tarn_tenso
     n->tape = t;
     n->n_in = n_in;
     n->no_grad = !t->grad;
+    n->inner = t->rules > 0;
     n->in_version = (uint64_t *)(void *)(n + 1);
     n->in = (tarn_tensor **)(void *)(n->in_version + count);
     for (int i = 0; i < n_in; i++) {
@@ -273,5 +284,5 @@ tarn_tensor *tarn__apply(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor 
         return NULL;
     }
     tarn_tensor *first = n->out[0];
-    return t->eager && !tarn__run_all(t, 1, &first) ? NULL : first;
+    return t->eager && !tarn__run_all(t, 1, &first, false) ? NULL : first;
 }

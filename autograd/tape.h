@@ -42,14 +42,34 @@ TARN_API bool tarn_tape_grad(const tarn_tape *tape);
 TARN_API void tarn_tape_set_eager(tarn_tape *tape, bool eager);
 TARN_API bool tarn_tape_eager(const tarn_tape *tape);
 
-/* How many nodes are recorded, and how many bytes the tape holds now and has held at most. Of NULL: 0. */
+/* Whether several ops may run as one loop, without their results in between being stored (the default). Same values,
+ * to the bit. An eager tape never does. */
+TARN_API void tarn_tape_set_fusion(tarn_tape *tape, bool fusion);
+TARN_API bool tarn_tape_fusion(const tarn_tape *tape);
+
+/* How many nodes are recorded. Of NULL: 0. */
 TARN_API size_t tarn_tape_nodes(const tarn_tape *tape);
+
+/* The bytes that the tape's values, scratch memory and records take now, and have taken at most. Of NULL: 0. */
+typedef struct tarn_memory {
+    size_t bytes, peak;
+} tarn_memory;
+TARN_API tarn_memory tarn_tape_memory(const tarn_tape *tape);
+
+/* The two numbers alone. */
 TARN_API size_t tarn_tape_bytes(const tarn_tape *tape);
 TARN_API size_t tarn_tape_peak_bytes(const tarn_tape *tape);
 
 /* Computes x now, with everything that it needs and that has not run yet. A parameter (or other leaf) that
  * changed after it was recorded is an error. */
 TARN_API bool tarn_run(tarn_tensor *x);
+
+/* x's elements stay until the reset, once they are computed. Without it they may go after tarn_backward(), or at once
+ * if x was recorded with gradients off: what nobody is going to read goes as soon as everything that was recorded to
+ * read it has run, unless it was asked for by name (tarn_run, tarn_data, the loss) or takes 64 KiB or less. What has
+ * gone is computed again when somebody asks for it, to the same bits; but then the leaves behind it must not have
+ * changed. Leaves always stay. */
+TARN_API bool tarn_keep(tarn_tensor *x);
 
 /* Adds d loss / d p to the gradient of every parameter p that loss depends on, and computes loss. The loss is
  * a tensor on the tape with one element. On error no gradient is changed. */

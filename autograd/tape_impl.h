@@ -1,20 +1,58 @@
-/* autograd/tape_impl.h (internal): the inside of a tape, for tape.c, run.c and grad.c. */
+/* autograd/tape_impl.h (internal): the inside of a tape, for tape.c, life.c, run.c and grad.c. */
 #ifndef TARN__TAPE_IMPL_H
 #define TARN__TAPE_IMPL_H
 
 #include "autograd/op.h"
+#include "tensor/pool.h"
 
 struct tarn_tape {
-    tarn__arena arena;
-    tarn_node **nodes; /* in the order of recording, which is an order of dependence */
+    tarn__arena arena;    /* records, and values of a few bytes */
+    tarn__pool pool;      /* values and scratch memory */
+    size_t peak;          /* bytes of both, at most */
+    tarn__chunk *scratch; /* of the node that is running, linked */
+    tarn_node **nodes;    /* in the order of recording, which is an order of dependence */
     size_t count, capacity;
-    bool training, grad, eager;
+    size_t keep_below; /* TARN__SMALL */
+    int rules;         /* how many gradient rules are recording, one inside the other */
+    bool training, grad, eager, fusion;
+    bool dropping;  /* the run under way is tarn_backward's: what nobody will read goes at once */
+    bool lingering; /* something that nobody will read is still there */
 };
 
 /* The leaves behind n's inputs are as they were when it was recorded; an error otherwise. */
 bool tarn__inputs_unchanged(const tarn_node *n);
 
-/* Runs the n tensors' nodes, and what they need, in the order of recording. */
-bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs);
+/* Runs the n tensors' nodes, and what they need, in the order of recording. dropping: nobody will record anything that
+ * reads what is there by now, except by name. */
+bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool dropping);
+
+/* ---- memory (life.c) ---- */
+
+/* Memory for the elements of x, on its tape; false without an error when there is none. Nothing to do if x has it. */
+bool tarn__elements_take(tarn_tensor *x);
+void tarn__elements_give(tarn_tensor *x);
+
+/* The tape's bytes have grown, or are about to shrink. */
+void tarn__note_peak(tarn_tape *t);
+
+/* ---- uses (life.c): x->uses of what ops compute. Leaves are not counted: tapes and threads share them. ---- */
+
+void tarn__use(tarn_tensor *x);
+void tarn__unuse(tarn_tensor *x); /* and lets x go if it may */
+
+void tarn__hold_inputs(tarn_node *n);
+
+/* n reads its inputs no more: they go if they may, with views, and with the inputs of nodes that are of no use any
+ * more, which are linked to *absorbed unless that is NULL. */
+void tarn__let_go(tarn_node *n, tarn_node **absorbed);
+
+/* Lets x go if nobody will read it. */
+void tarn__drop_unused(tarn_tensor *x);
+
+/* Lets go of those of the n tensors that nobody else will read, now that tarn_backward has. */
+void tarn__drop_all(tarn_tape *t, size_t n, tarn_tensor *const *xs);
+
+/* Lets everything go that a run could not know to be of no more use. */
+void tarn__drop_lingering(tarn_tape *t);
 
 #endif

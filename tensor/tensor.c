@@ -187,8 +187,10 @@ const void *tarn_data(tarn_tensor *x)
 {
     if (!tarn__usable("tarn_data", x, "x") || !tarn__realize(x))
         return NULL;
-    if (tarn_is_contiguous(x))
+    if (tarn_is_contiguous(x)) {
+        x->kept |= x->node != NULL; /* while somebody has the pointer */
         return x->data;
+    }
     uint64_t version = x->root ? x->root->version : 0;
     if (!x->packed)
         x->packed = x->allocate ? x->allocate(x, tarn__bytes(x)) : tarn__allocate(tarn__bytes(x));

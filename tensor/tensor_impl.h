@@ -26,6 +26,10 @@ struct tarn_tensor {
     struct tarn_node *node;                                 /* what computes x; NULL: a leaf */
     int output;                                             /* which of the node's outputs x is */
     struct tarn_tensor *root;                               /* of a view of a leaf: that leaf; NULL otherwise */
+    struct tarn__chunk *chunk;                              /* where the elements lie; NULL: in the tape's arena */
+    int32_t uses; /* how often it is still to be read: by nodes that have not run, views that show it, callers */
+    bool kept;    /* never let go before the reset */
+    bool gone;    /* has been let go, or was never there, though something has read it */
 
     /* A trainable parameter's gradient, and whether it holds one since it was last cleared. */
     struct tarn_tensor *grad;

@@ -352,7 +352,7 @@ static bool copy_run(tarn_node *n)
     return true;
 }
 
-static const tarn_op no_rule_op = {"no_rule", like_input_shape, copy_run, NULL};
+static const tarn_op no_rule_op = {.name = "no_rule", like_input_shape, copy_run, NULL};
 
 static void an_op_without_a_gradient_is_named(void **state)
 {

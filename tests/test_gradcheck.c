@@ -111,15 +111,16 @@ static bool wrong_axis_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const 
     return true;
 }
 
-static const tarn_op right_op = {"right", like_input_shape, square_run, right_vjp};
-static const tarn_op flipped_op = {"flipped", like_input_shape, square_run, flipped_vjp};
-static const tarn_op no_factor_op = {"no_factor", like_input_shape, square_run, no_factor_vjp};
-static const tarn_op slightly_off_op = {"slightly_off", like_input_shape, square_run, slightly_off_vjp};
-static const tarn_op nan_op = {"nan", like_input_shape, square_run, nan_vjp};
-static const tarn_op frozen_op = {"frozen", like_input_shape, square_run, frozen_vjp};
-static const tarn_op frozen_cotangent_op = {"frozen_cotangent", like_input_shape, square_run, frozen_cotangent_vjp};
-static const tarn_op wrong_axis_op = {"wrong_axis", columns_shape, columns_run, wrong_axis_vjp};
-static const tarn_op no_gradient_op = {"no_gradient", like_input_shape, square_run, NULL};
+static const tarn_op right_op = {.name = "right", like_input_shape, square_run, right_vjp};
+static const tarn_op flipped_op = {.name = "flipped", like_input_shape, square_run, flipped_vjp};
+static const tarn_op no_factor_op = {.name = "no_factor", like_input_shape, square_run, no_factor_vjp};
+static const tarn_op slightly_off_op = {.name = "slightly_off", like_input_shape, square_run, slightly_off_vjp};
+static const tarn_op nan_op = {.name = "nan", like_input_shape, square_run, nan_vjp};
+static const tarn_op frozen_op = {.name = "frozen", like_input_shape, square_run, frozen_vjp};
+static const tarn_op frozen_cotangent_op = {
+    .name = "frozen_cotangent", like_input_shape, square_run, frozen_cotangent_vjp};
+static const tarn_op wrong_axis_op = {.name = "wrong_axis", columns_shape, columns_run, wrong_axis_vjp};
+static const tarn_op no_gradient_op = {.name = "no_gradient", like_input_shape, square_run, NULL};
 
 /* context: the op. input 0 goes through a right op, input 1 through the one that is looked at. */
 static tarn_tensor *through_op(tarn_tape *t, tarn_tensor *const *inputs, void *context)
