@@ -48,6 +48,86 @@ static bool binary_run(tarn_node *n)
     return true;
 }
 
+/* ---- chains: ops whose results only the next one reads, as one loop ---- */
+
+enum { CHAIN_FROM = 2048 }; /* elements: fewer stay in the cache anyway */
+
+typedef struct chain {
+    tarn_node *last;
+    tarn__program program;
+    tarn_tensor *reads[TARN__PROGRAM_INPUTS];
+    int leaves, steps; /* as many as there will be if no further op joins */
+    unsigned busy;     /* slots, a bit each */
+} chain;
+
+static bool chain_fuse(tarn_node *n);
+
+static bool joins(const chain *c, tarn_tensor *x)
+{
+    return tarn__only_use(x) && x->node->op->fuse == chain_fuse && tarn__same_shape(x, c->last->out[0]) &&
+           c->steps < TARN__PROGRAM_STEPS && c->leaves - 1 + x->node->n_in <= TARN__PROGRAM_INPUTS;
+}
+
+static int chain_leaf(chain *c, tarn_tensor *x)
+{
+    int i = 0;
+    while (i < c->program.n_in && c->reads[i] != x)
+        i++;
+    c->reads[i] = x;
+    if (i == c->program.n_in)
+        c->program.n_in++;
+    return i;
+}
+
+/* Appends the steps that compute n; returns the slot of its result, as an operand. */
+static int chain_add(chain *c, const tarn_node *n)
+{
+    const elementwise_attr *attr = n->attr;
+    int operand[2] = {0, 0}, slot = 0;
+    for (int i = 0; i < n->n_in; i++) {
+        tarn_tensor *x = n->in[i];
+        if (!joins(c, x)) {
+            operand[i] = chain_leaf(c, x);
+            continue;
+        }
+        c->steps++;
+        c->leaves += x->node->n_in - 1;
+        operand[i] = chain_add(c, x->node);
+    }
+    while (c->busy >> slot & 1)
+        slot++;
+    c->busy |= 1u << slot;
+    for (int i = 0; i < n->n_in; i++)
+        if (operand[i] < 0)
+            c->busy &= ~(1u << ~operand[i]);
+    c->program.steps[c->program.n_steps++] =
+        (tarn__step){n->n_in == 2, attr->loop, operand[0], operand[1], slot, attr->p, attr->q};
+    return ~slot;
+}
+
+static bool chain_run(tarn_node *n)
+{
+    const tarn__program *program = n->fusion_data;
+    tarn__program_run(program, n->out[0], n->fusion->reads);
+    return true;
+}
+
+static bool chain_fuse(tarn_node *n)
+{
+    chain c = {.last = n, .leaves = n->n_in, .steps = 1};
+    bool any = false;
+    for (int i = 0; i < n->n_in && n->out[0]->numel >= CHAIN_FROM; i++)
+        any |= joins(&c, n->in[i]);
+    if (!any)
+        return false;
+    chain_add(&c, n);
+    tarn__program *program = tarn__fusion_data(n, sizeof *program);
+    if (!program)
+        return false;
+    *program = c.program;
+    return tarn__fuse(n, chain_run, c.program.n_in, c.reads, 0, NULL);
+}
+
 /* ---- longer gradient rules ---- */
 
 /* d gelu / dx = Phi(x) + x phi(x), phi and Phi the standard normal density and distribution */
@@ -86,7 +166,7 @@ static tarn_tensor *silu_slope(tarn_tape *t, tarn_tensor *x)
             gx[0] = name##_rule(t, gy[0], n->in[0], n->out[0], attr->p, attr->q);                                      \
         return true;                                                                                                   \
     }                                                                                                                  \
-    TARN__OP(name##_op, #name, float_shape, unary_run, name##_vjp);
+    TARN__OP(name##_op, #name, float_shape, unary_run, name##_vjp, .fuse = chain_fuse);
 #define UNARY_P(name, loop, rule)  UNARY(name, loop, rule)
 #define UNARY_PQ(name, loop, rule) UNARY(name, loop, rule)
 #define BINARY(name, loop, rule_a, rule_b)                                                                             \
@@ -105,7 +185,7 @@ static tarn_tensor *silu_slope(tarn_tape *t, tarn_tensor *x)
             gx[1] = tarn__sum_to(t, g, b);                                                                             \
         return true;                                                                                                   \
     }                                                                                                                  \
-    TARN__OP(name##_op, #name, float_shape, binary_run, name##_vjp);
+    TARN__OP(name##_op, #name, float_shape, binary_run, name##_vjp, .fuse = chain_fuse);
 #define RULE(name, loop, rule_a, rule_b)                                                                               \
     static tarn_tensor *tarn__##name(tarn_tape *t, tarn_tensor *a, tarn_tensor *b, double p, double q);                \
     BINARY(name, loop, rule_a, rule_b)

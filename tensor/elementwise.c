@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { MAX_INPUTS = 3, TILE = 16384, CHUNK = 512 };
+enum { MAX_INPUTS = TARN__PROGRAM_INPUTS, TILE = 16384, CHUNK = 512 };
 
 /* One elementwise job: y row-major, the inputs read through strides over y's shape, whose axes have been
  * merged where all inputs allow it. */
@@ -24,6 +24,8 @@ typedef struct job {
     tarn__compare_loop *compare;
     tarn__where_loop *where;
     double p, q;
+    const tarn__program *program; /* its blocks are at most a chunk */
+    const tarn__loops *loops;
 } job;
 
 /* Axis `outer` can be joined with the axis inside it when every input steps evenly over both. */
@@ -91,7 +93,7 @@ static void run_piece(const job *j, const char *const *row_in, char *row_out, in
     bool direct = true;
     for (int i = 0; i < j->n_in; i++)
         direct &= j->stride[i][inner] == 1;
-    int64_t step = direct ? n : CHUNK;
+    int64_t step = direct && !j->program ? n : CHUNK;
     for (int64_t from = at, end = at + n; from < end; from += step) {
         int64_t count = end - from < step ? end - from : step;
         const void *in[MAX_INPUTS];
@@ -181,6 +183,30 @@ static void compare_block(const job *j, size_t n, const void *const *in, void *o
 static void where_block(const job *j, size_t n, const void *const *in, void *out)
 {
     j->where(n, in[0], in[1], in[2], out);
+}
+
+static void program_block(const job *j, size_t n, const void *const *in, void *out)
+{
+    _Alignas(64) char slot[TARN__PROGRAM_SLOTS][CHUNK * sizeof(double)];
+    const tarn__program *program = j->program;
+    for (int i = 0; i < program->n_steps; i++) {
+        const tarn__step *s = &program->steps[i];
+        const void *a = s->a >= 0 ? in[s->a] : slot[~s->a];
+        void *y = i == program->n_steps - 1 ? out : slot[s->slot];
+        if (s->binary)
+            j->loops->binary[s->loop](n, a, s->b >= 0 ? in[s->b] : slot[~s->b], y, s->p, s->q);
+        else
+            j->loops->unary[s->loop](n, a, y, s->p, s->q);
+    }
+}
+
+void tarn__program_run(const tarn__program *program, tarn_tensor *y, tarn_tensor *const *in)
+{
+    job j = {.block = program_block, .program = program, .loops = tarn__loops_of(y->dtype)};
+    const tarn_tensor *inputs[MAX_INPUTS];
+    for (int i = 0; i < program->n_in; i++)
+        inputs[i] = in[i];
+    run(&j, y, program->n_in, inputs);
 }
 
 void tarn__unary_run(tarn__unary f, tarn_tensor *y, const tarn_tensor *x, double p, double q)

@@ -51,6 +51,25 @@ void tarn__binary_run(tarn__binary f, tarn_tensor *y, const tarn_tensor *a, cons
 void tarn__compare_run(tarn__comparison f, tarn_tensor *y, const tarn_tensor *a, const tarn_tensor *b);
 void tarn__where_run(tarn_tensor *y, const tarn_tensor *condition, const tarn_tensor *a, const tarn_tensor *b);
 
+/* Several loops over the same elements, chunk by chunk in the cache. An operand is input number i (i >= 0), or slot
+ * number ~i (i < 0), which an earlier step has written; the last step writes y. No step writes a slot that it
+ * reads. */
+enum { TARN__PROGRAM_INPUTS = 8, TARN__PROGRAM_STEPS = 16, TARN__PROGRAM_SLOTS = TARN__PROGRAM_INPUTS + 1 };
+
+typedef struct tarn__step {
+    bool binary; /* else unary, of a */
+    int loop, a, b, slot;
+    double p, q;
+} tarn__step;
+
+typedef struct tarn__program {
+    int n_in, n_steps;
+    tarn__step steps[TARN__PROGRAM_STEPS];
+} tarn__program;
+
+/* y and the inputs of one dtype, f32 or f64; otherwise as above. */
+void tarn__program_run(const tarn__program *program, tarn_tensor *y, tarn_tensor *const *in);
+
 /* sum += x, equal shapes and dtype; sum row-major. */
 void tarn__add_into(tarn_tensor *sum, const tarn_tensor *x);
 
