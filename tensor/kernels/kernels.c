@@ -19,6 +19,8 @@ extern const tarn__kernels tarn__kernels_baseline, tarn__kernels_avx2, tarn__ker
 #define VECTOR_BYTES 16
 #endif
 
+#include "tensor/kernels/math.inc"
+
 #define real    float
 #define integer int32_t
 #define F(name) JOIN(name, f)
