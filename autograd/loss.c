@@ -6,7 +6,8 @@
 
 #include <inttypes.h>
 
-/* ---- cross-entropy: loss = -mean log_softmax(x)[label].   gx = (softmax(x) - one_hot(label)) * g / N ---- */
+/* ---- cross-entropy: loss = -mean log_softmax(x)[label].   gx = (softmax(x) - one_hot(label)) * g / N
+ * Each row's ln(sum of e^x) is a second output, in f64, for the gradient to use. ---- */
 
 enum { TILE_ELEMENTS = 16384 };
 
@@ -14,6 +15,7 @@ typedef struct rows {
     const tarn__loops *loops;
     const tarn_tensor *labels;
     const char *x;
+    double *totals; /* ln(sum of e^x) of each row */
     double *losses; /* NULL: the gradient is asked for */
     char *gx;
     int64_t count, classes, per_tile;
@@ -33,10 +35,10 @@ static double load(const rows *r, const char *row, int64_t i)
                                      : (double)((const float *)(const void *)row)[i];
 }
 
-static void gradient_row(const rows *r, const char *x, char *gx, int64_t label)
+/* One pass: what the row's exponentials add up to is known from the loss. */
+static void gradient_row(const rows *r, const char *x, double total, char *gx, int64_t label)
 {
-    r->loops->softmax((size_t)r->classes, x, gx);
-    r->loops->unary[TARN__UNARY_mul_scalar]((size_t)r->classes, gx, gx, r->scale, 0);
+    r->loops->scaled_softmax((size_t)r->classes, x, total, r->scale, gx);
     if (r->size == sizeof(double))
         ((double *)(void *)gx)[label] -= r->scale;
     else
@@ -50,10 +52,12 @@ static void rows_tile(void *context, int64_t tile)
     for (int64_t i = tile * r->per_tile; i < last; i++) {
         size_t at = (size_t)(i * r->classes) * r->size;
         int64_t label = label_at(r->labels, i);
-        if (r->losses)
-            r->losses[i] = r->loops->logsumexp((size_t)r->classes, r->x + at) - load(r, r->x + at, label);
-        else
-            gradient_row(r, r->x + at, r->gx + at, label);
+        if (!r->losses) {
+            gradient_row(r, r->x + at, r->totals[i], r->gx + at, label);
+            continue;
+        }
+        r->totals[i] = r->loops->logsumexp((size_t)r->classes, r->x + at);
+        r->losses[i] = r->totals[i] - load(r, r->x + at, label);
     }
 }
 
@@ -86,7 +90,7 @@ static bool cross_entropy_shape(tarn_node *n)
     if (x->ndim != 2 || labels->ndim != 1 || labels->shape[0] != x->shape[0] || x->numel == 0)
         return tarn__node_fail(n, "logits %s and labels %s, expected [N,C] and [N], none of them empty",
                                TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(labels));
-    return tarn__output(n, x->dtype, 0, NULL);
+    return tarn__output(n, x->dtype, 0, NULL) && tarn__output(n, TARN_F64, 1, labels->shape);
 }
 
 static bool cross_entropy_run(tarn_node *n)
@@ -95,6 +99,7 @@ static bool cross_entropy_run(tarn_node *n)
     double total = 0;
     if (!rows_init(n, &r) || !(r.losses = tarn__scratch(n, (size_t)r.count * sizeof *r.losses)))
         return false;
+    r.totals = n->out[1]->data;
     tarn__parallel_for(tarn__tiles(r.count, r.per_tile), rows_tile, &r);
     for (int64_t i = 0; i < r.count; i++)
         total += r.losses[i];
@@ -112,12 +117,14 @@ static bool cross_entropy_grad_run(tarn_node *n)
     rows r;
     if (!rows_init(n, &r))
         return false;
+    r.totals = n->in[3]->data;
     r.gx = n->out[0]->data;
     r.scale = tarn__load(n->in[2], 0) / (double)r.count;
     tarn__parallel_for(tarn__tiles(r.count, r.per_tile), rows_tile, &r);
     return true;
 }
 
+/* Nothing flows through in[3], the totals: what they owe to x is in x's own gradient here. */
 static bool cross_entropy_grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
                                    tarn_tensor **gx)
 {
@@ -126,7 +133,7 @@ static bool cross_entropy_grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor
     tarn_tensor *target = tarn_one_hot(t, labels, x->shape[1], x->dtype);
     tarn_tensor *y =
         tarn_mul(t, tarn_sub(t, tarn_softmax(t, x), target), tarn_mul_scalar(t, g, 1 / (double)x->shape[0]));
-    const bool wanted[] = {need[0], false, need[2]};
+    const bool wanted[] = {need[0], false, need[2], false};
     return tarn__vjp_composed(t, n, first, &y, gy, wanted, gx);
 }
 
@@ -137,7 +144,7 @@ static bool cross_entropy_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *con
                               tarn_tensor **gx)
 {
     if (need[0])
-        gx[0] = tarn__apply(t, &cross_entropy_grad_op, TARN__IN(n->in[0], n->in[1], gy[0]), NULL, 0);
+        gx[0] = tarn__apply(t, &cross_entropy_grad_op, TARN__IN(n->in[0], n->in[1], gy[0], n->out[1]), NULL, 0);
     return true;
 }
 

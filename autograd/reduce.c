@@ -2,6 +2,7 @@
 #include "tensor/reduce.h"
 #include "autograd/op.h"
 #include "autograd/ops.h"
+#include "tensor/parallel.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -160,6 +161,8 @@ tarn_tensor *tarn_var(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, 
 
 /* ---- argmax ---- */
 
+enum { ARGMAX_ELEMENTS = 16384, ARGMAX_COLUMNS = 256 };
+
 static bool argmax_shape(tarn_node *n)
 {
     int axis = *(const int *)n->attr;
@@ -177,21 +180,53 @@ static bool argmax_shape(tarn_node *n)
     return tarn__output(n, TARN_I32, ndim, shape);
 }
 
+/* [outer, length, inner]: a tile is some rows, or, where inner is not 1, some columns of one block. */
+typedef struct argmax_job {
+    const tarn__loops *loops;
+    const char *x;
+    int32_t *y;
+    int64_t outer, length, inner, per_tile;
+    size_t size;
+} argmax_job;
+
+static void argmax_rows(void *context, int64_t tile)
+{
+    const argmax_job *j = context;
+    int64_t last = (tile + 1) * j->per_tile < j->outer ? (tile + 1) * j->per_tile : j->outer;
+    for (int64_t i = tile * j->per_tile; i < last; i++)
+        j->y[i] = j->loops->argmax((size_t)j->length, j->x + (size_t)(i * j->length) * j->size);
+}
+
+static void argmax_columns(void *context, int64_t tile)
+{
+    const argmax_job *j = context;
+    int64_t tiles = tarn__tiles(j->inner, j->per_tile), outer = tile / tiles, from = tile % tiles * j->per_tile;
+    int64_t columns = j->inner - from < j->per_tile ? j->inner - from : j->per_tile;
+    j->loops->column_argmax((size_t)j->length, (size_t)columns,
+                            j->x + (size_t)(outer * j->length * j->inner + from) * j->size, (size_t)j->inner,
+                            j->y + outer * j->inner + from);
+}
+
 static bool argmax_run(tarn_node *n)
 {
     int axis = *(const int *)n->attr;
     const tarn_tensor *x = n->in[0];
-    const char *data = tarn__packed_input(n, 0);
-    if (!data)
-        return false;
-    int64_t length = x->shape[axis], inner = 1;
+    argmax_job j = {.loops = tarn__loops_of(x->dtype),
+                    .x = tarn__packed_input(n, 0),
+                    .y = n->out[0]->data,
+                    .length = x->shape[axis],
+                    .inner = 1,
+                    .size = tarn_dtype_size(x->dtype)};
+    if (!j.x || n->out[0]->numel == 0)
+        return j.x != NULL;
     for (int i = axis + 1; i < x->ndim; i++)
-        inner *= x->shape[i];
-    int32_t *y = n->out[0]->data;
-    size_t size = tarn_dtype_size(x->dtype);
-    for (int64_t i = 0; i < n->out[0]->numel; i++)
-        y[i] = tarn__loops_of(x->dtype)->argmax(
-            (size_t)length, data + (size_t)(i / inner * inner * length + i % inner) * size, (size_t)inner);
+        j.inner *= x->shape[i];
+    j.outer = n->out[0]->numel / j.inner;
+    j.per_tile = j.inner > 1 ? ARGMAX_COLUMNS : j.length < ARGMAX_ELEMENTS ? ARGMAX_ELEMENTS / j.length : 1;
+    if (j.inner == 1)
+        tarn__parallel_for(tarn__tiles(j.outer, j.per_tile), argmax_rows, &j);
+    else
+        tarn__parallel_for(j.outer * tarn__tiles(j.inner, j.per_tile), argmax_columns, &j);
     return true;
 }
 

@@ -6,7 +6,7 @@
 
 /* A stage reduces the middle axis of [outer, length, inner]. Several stages follow each other when reduced
  * and kept axes alternate, innermost first. */
-enum { PIECE_ELEMENTS = 16384, COLUMNS = 256 };
+enum { PIECE_ELEMENTS = 16384, COLUMNS = 256, JOINED = 2048 };
 
 typedef struct stage {
     int64_t outer, length, inner;
@@ -42,6 +42,14 @@ static void stage_cut(stage *s)
     s->column_tiles = s->inner > 0 ? tarn__tiles(s->inner, COLUMNS) : 0;
 }
 
+static void put(const stage *s, int64_t i, double total)
+{
+    if (s->out == TARN_F64)
+        ((double *)(void *)s->y)[i] = s->scale * total;
+    else
+        ((float *)(void *)s->y)[i] = (float)(s->scale * total);
+}
+
 static void stage_tile(void *context, int64_t tile)
 {
     const stage *s = context;
@@ -53,13 +61,29 @@ static void stage_tile(void *context, int64_t tile)
     const char *x = s->x + (size_t)((outer * s->length + from) * s->inner + column) * size;
     double *total = s->partial + unit * s->inner + column;
     const tarn__loops *loops = tarn__loops_of(s->dtype);
-    if (s->inner == 1) {
+    if (s->inner == 1 && rows > 0) {
         *total = loops->row[s->kind]((size_t)rows, x);
-        return;
+    } else {
+        for (int64_t c = 0; c < columns; c++)
+            total[c] = identity(s->kind);
+        loops->column[s->kind]((size_t)rows, (size_t)columns, x, (size_t)s->inner, total);
     }
-    for (int64_t c = 0; c < columns; c++)
-        total[c] = identity(s->kind);
-    loops->column[s->kind]((size_t)rows, (size_t)columns, x, (size_t)s->inner, total);
+    for (int64_t c = 0; s->pieces == 1 && c < columns; c++)
+        put(s, outer * s->inner + column + c, total[c]);
+}
+
+/* Joins the pieces of some results. */
+static void join_tile(void *context, int64_t tile)
+{
+    const stage *s = context;
+    int64_t count = s->outer * s->inner, last = (tile + 1) * JOINED < count ? (tile + 1) * JOINED : count;
+    for (int64_t i = tile * JOINED; i < last; i++) {
+        const double *part = s->partial + i / s->inner * s->pieces * s->inner + i % s->inner;
+        double total = part[0];
+        for (int64_t p = 1; p < s->pieces; p++)
+            total = join(s->kind, total, part[p * s->inner]);
+        put(s, i, total);
+    }
 }
 
 /* Many short rows: a tile takes many of them, and needs no partial results. */
@@ -71,11 +95,7 @@ static void short_rows_tile(void *context, int64_t tile)
     int64_t last = first + per_tile < s->outer ? first + per_tile : s->outer;
     const tarn__loops *loops = tarn__loops_of(s->dtype);
     for (int64_t i = first; i < last; i++) {
-        double total = s->scale * loops->row[s->kind]((size_t)s->length, s->x + (size_t)(i * s->length) * size);
-        if (s->out == TARN_F64)
-            ((double *)(void *)s->y)[i] = total;
-        else
-            ((float *)(void *)s->y)[i] = (float)total;
+        put(s, i, loops->row[s->kind]((size_t)s->length, s->x + (size_t)(i * s->length) * size));
     }
 }
 
@@ -89,16 +109,8 @@ static void stage_run(stage *s)
     }
     stage_cut(s);
     tarn__parallel_for(s->outer * s->pieces * s->column_tiles, stage_tile, s);
-    for (int64_t i = 0; i < s->outer * s->inner; i++) {
-        const double *part = s->partial + i / s->inner * s->pieces * s->inner + i % s->inner;
-        double total = part[0];
-        for (int64_t p = 1; p < s->pieces; p++)
-            total = join(s->kind, total, part[p * s->inner]);
-        if (s->out == TARN_F64)
-            ((double *)(void *)s->y)[i] = s->scale * total;
-        else
-            ((float *)(void *)s->y)[i] = (float)(s->scale * total);
-    }
+    if (s->pieces > 1)
+        tarn__parallel_for(tarn__tiles(s->outer * s->inner, JOINED), join_tile, s);
 }
 
 /* The next stage of a reduction whose axes are given as alternating runs: takes the innermost reduced run

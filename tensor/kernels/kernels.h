@@ -15,7 +15,7 @@ typedef void tarn__where_loop(size_t n, const uint8_t *condition, const void *a,
 
 typedef enum tarn__reduction { TARN__SUM, TARN__MAX, TARN__MIN, TARN__REDUCTION_COUNT } tarn__reduction;
 
-/* One number from n neighbours. */
+/* One number from n neighbours, 1 or more but for sums. */
 typedef double tarn__row_loop(size_t n, const void *x);
 /* total[c] = total[c] (+) the reduction of x[0..rows)[c]; rows lie `stride` elements apart. */
 typedef void tarn__column_loop(size_t rows, size_t columns, const void *x, size_t stride, double *total);
@@ -87,12 +87,15 @@ typedef struct tarn__loops {
     tarn__column_loop *column[TARN__REDUCTION_COUNT];
 
     /* The first largest of n values; a NaN counts as largest. */
-    int32_t (*argmax)(size_t n, const void *x, size_t stride);
+    int32_t (*argmax)(size_t n, const void *x);
+    void (*column_argmax)(size_t rows, size_t columns, const void *x, size_t stride, int32_t *at);
 
     /* A row of n: y = softmax(x), y = log_softmax(x), ln(sum of e^x). */
     void (*softmax)(size_t n, const void *x, void *y);
     void (*log_softmax)(size_t n, const void *x, void *y);
     double (*logsumexp)(size_t n, const void *x);
+    /* y = scale * softmax(x), given ln(sum of e^x) */
+    void (*scaled_softmax)(size_t n, const void *x, double logsumexp, double scale, void *y);
 
     /* Channel statistics of [rows, columns]: mean, and m2 = sum of (x - mean)^2, free of cancellation. */
     void (*moments)(size_t rows, size_t columns, const void *x, double *mean, double *m2);
