@@ -81,11 +81,12 @@ BENCHES   = $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 TESTS     = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 TORCHES   = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/torch_*.c))
 COMMON    = $(patsubst %.c,$(BUILD)/%.o,$(wildcard examples/common/*.c))
+BENCH_HELP = $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/common/*.c))
 TEST_HELP = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/test_%.c tests/torch_%.c,$(wildcard tests/*.c)))
 
 STATIC    = $(BUILD)/libtarn.a
 SHARED    = $(BUILD)/libtarn.so.$(VERSION)
-OBJECTS   = $(LIB_OBJ) $(COMMON) $(TEST_HELP) $(addsuffix .o,$(EXAMPLES) $(BENCHES) $(TESTS) $(TORCHES))
+OBJECTS   = $(LIB_OBJ) $(COMMON) $(BENCH_HELP) $(TEST_HELP) $(addsuffix .o,$(EXAMPLES) $(BENCHES) $(TESTS) $(TORCHES))
 
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
@@ -116,7 +117,7 @@ tests: ## build the tests
 # change.
 $(BUILD)/flags: TEXT   = $(shell $(CC) --version 2>/dev/null | head -n 1) $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) \
                          $(LDFLAGS) $(LDLIBS) $(LOOPS) $(foreach isa,$(ISAS),$(ISA_$(isa))) $(IMAGE)
-$(BUILD)/sources: TEXT = $(LIB_OBJ) $(COMMON) $(TEST_HELP)
+$(BUILD)/sources: TEXT = $(LIB_OBJ) $(COMMON) $(BENCH_HELP) $(TEST_HELP)
 $(BUILD)/flags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
 	@text='$(subst ','\'',$(TEXT))'; echo "$$text" | cmp -s - $@ || echo "$$text" >$@
@@ -138,16 +139,19 @@ $(SHARED): $(LIB_OBJ) tarn.map $(BUILD)/sources
 	$(Q)ln -sf $(@F) $(BUILD)/$(SONAME) && ln -sf $(SONAME) $(BUILD)/libtarn.so
 
 $(BUILD)/examples/libcommon.a: $(COMMON)
+$(BUILD)/bench/libcommon.a: $(BENCH_HELP)
 $(BUILD)/tests/libcommon.a: $(TEST_HELP)
 $(STATIC): $(LIB_OBJ)
-$(STATIC) $(BUILD)/examples/libcommon.a $(BUILD)/tests/libcommon.a: $(BUILD)/sources
+$(STATIC) $(foreach folder,examples bench tests,$(BUILD)/$(folder)/libcommon.a): $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
+$(BENCHES): $(BUILD)/bench/libcommon.a
 $(EXAMPLES) $(BENCHES): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/examples/libcommon.a $(STATIC)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %/bench/libcommon.a,$^) \
+	    $(filter %/examples/libcommon.a,$^) $(STATIC) $(LDLIBS)
 
 # The whole archive, because the tests ask for the list of all ops.
 $(TESTS) $(TORCHES): $(BUILD)/%: $(BUILD)/%.o $(STATIC)
@@ -227,7 +231,7 @@ uninstall: ## remove what install put there
 
 CLANG_FORMAT ?= clang-format
 SOURCES       = $(wildcard *.h $(foreach folder,tensor tensor/kernels autograd layers optim data tests bench \
-                examples examples/common,$(addprefix $(folder)/,*.c *.h *.inc)))
+                bench/common examples examples/common,$(addprefix $(folder)/,*.c *.h *.inc)))
 format: ## lay out the sources as .clang-format says
 	$(NEED) format
 	$(Q)$(CLANG_FORMAT) -i $(SOURCES)
