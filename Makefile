@@ -2,6 +2,7 @@
 #   CC CFLAGS CPPFLAGS LDFLAGS   as usual; tarn's own flags are added to them
 #   BUILD                        where everything built goes (build)
 #   SANITIZE=1                   with AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize
+#   SANITIZE=thread              with ThreadSanitizer, in build/thread; tests run without OpenMP's threads
 #   WERROR=1                     warnings are errors
 #   V=1                          print the commands
 #   PREFIX LIBDIR DESTDIR        for install
@@ -25,6 +26,12 @@ SANITIZER = -fsanitize=address,undefined -fno-sanitize-recover=all
 ifeq ($(findstring clang,$(CC)),)
 SANITIZER += -Wno-maybe-uninitialized # the sanitizers mislead it
 endif
+else ifeq ($(SANITIZE),thread)
+BUILD    ?= build/thread
+CFLAGS   ?= -O1 -g -fno-omit-frame-pointer
+SANITIZER = -fsanitize=thread
+# It does not see how libgomp's threads wait for each other, and would report all that they share.
+SANITIZED_ENV = OMP_THREAD_LIMIT=1
 else
 BUILD    ?= build
 CFLAGS   ?= -O3 -g
@@ -45,7 +52,7 @@ STB_CFLAGS      := $(or $(call pkg_cflags,stb),-isystem /usr/include/stb)
 
 ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -I. $(OPENBLAS_CFLAGS) $(STB_CFLAGS) $(CPPFLAGS) -MMD -MP
 # Without contraction gcc and clang round alike, whatever CFLAGS holds.
-ALL_CFLAGS   = -std=c17 $(WARNINGS) -fopenmp -fPIC -fvisibility=hidden -ffp-contract=off $(CFLAGS) $(SANITIZER)
+ALL_CFLAGS   = -std=c17 $(WARNINGS) -fopenmp -pthread -fPIC -fvisibility=hidden -ffp-contract=off $(CFLAGS) $(SANITIZER)
 LDLIBS       = -lopenblas -lz -lm
 
 # The loops get one object per instruction set. They may contract a * b + c, or ISO mode would keep gcc from
@@ -159,6 +166,7 @@ $(TESTS) $(TORCHES): $(BUILD)/%: $(BUILD)/%.o $(STATIC)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter-out $(STATIC),$^) -Wl,--whole-archive $(STATIC) \
 	    -Wl,--no-whole-archive $(TEST_LIBS) $(LDLIBS)
 $(TESTS): TEST_LIBS = -lcmocka
+$(BUILD)/tests/test_data_ahead: TEST_LIBS += -Wl,--wrap=pthread_create # it refuses threads
 $(TESTS): $(BUILD)/tests/libcommon.a
 
 -include $(OBJECTS:.o=.d)
@@ -180,7 +188,7 @@ TEST_ENV  = CC='$(CC)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)
             OMP_WAIT_POLICY=$${OMP_WAIT_POLICY-passive} \
             ASAN_OPTIONS="$${ASAN_OPTIONS-allocator_may_return_null=1}" \
             LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions=tests/lsan.supp:print_suppressions=0}" \
-            UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}"
+            UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}" $(SANITIZED_ENV)
 test: ## run every test, or those named in T="rng ops"; the last line counts them
 	$(NEED) build test data
 	$(call build,$(T_BUILT:%=$(BUILD)/tests/test_%) $(if $(filter $(SCRIPTS),$(T)),\
@@ -220,7 +228,7 @@ install: ## install under PREFIX (/usr/local), in DESTDIR if set
 	$(Q)ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	$(Q)ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libtarn.so'
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	    -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|openblas zlib|' -e 's|@LIBS@|$(OPENMP_LIB) -lm|' \
+	    -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|openblas zlib|' -e 's|@LIBS@|$(OPENMP_LIB) -lm -pthread|' \
 	    tarn.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/tarn.pc'
 OPENMP_LIB = $(if $(findstring clang,$(CC)),-lomp,-lgomp)
 

@@ -11,8 +11,8 @@ extern "C" {
 /* Every byte that tarn takes from the heap comes through this pair: malloc and free until replaced.
  *
  * allocate returns `bytes` bytes (never 0) aligned for any C type, or NULL; release gets back what allocate
- * returned, with the same size. Both may be called from several threads at once. Replace them before anything
- * else is called, or while nothing of tarn's is alive: a block goes back to the pair that is set at that
+ * returned, with the same size. Both may be called from several threads at once, a loader's own (data/loader.h) among
+ * them. Replace them before anything else is called, or while nothing of tarn's is alive: a block goes back to the pair that is set at that
  * time. */
 typedef struct tarn_allocator {
     void *(*allocate)(size_t bytes, void *context);

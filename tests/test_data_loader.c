@@ -1,8 +1,24 @@
-/* Mini-batches. */
+/* Mini-batches. Each test runs twice: with batches made ahead, and made when they are asked for. */
 #include "tensor/threads.h"
 #include "tests/data_examples.h"
 
 #include <math.h>
+
+static int64_t ahead; /* of every loader here */
+
+static int made_ahead(void **state)
+{
+    (void)state;
+    ahead = 0; /* the default */
+    return 0;
+}
+
+static int made_when_asked(void **state)
+{
+    (void)state;
+    ahead = -1;
+    return 0;
+}
 
 /* One epoch: the labels in their order into `order`, each checked against its picture. Returns how many. */
 static int run_epoch(tarn_loader *l, int32_t *order)
@@ -51,7 +67,7 @@ static void without_shuffling_the_order_stays(void **state)
 {
     (void)state;
     examples e = examples_new();
-    tarn_loader *l = tarn_loader_new(e.dataset, NULL);
+    tarn_loader *l = tarn_loader_new(e.dataset, &(tarn_loader_opts){.ahead = ahead});
     assert_int_equal(tarn_loader_batches(l), BATCHES);
     assert_int_equal(tarn_loader_examples(l), EXAMPLES);
     int32_t order[EXAMPLES];
@@ -98,9 +114,9 @@ static void shuffling_is_a_function_of_seed_and_epoch(void **state)
 {
     (void)state;
     examples e = examples_new();
-    tarn_loader *l = tarn_loader_new(e.dataset, &(tarn_loader_opts){.shuffle = true, .seed = 5});
-    tarn_loader *again = tarn_loader_new(e.dataset, &(tarn_loader_opts){.shuffle = true, .seed = 5});
-    tarn_loader *other = tarn_loader_new(e.dataset, &(tarn_loader_opts){.shuffle = true, .seed = 6});
+    tarn_loader *l = tarn_loader_new(e.dataset, &(tarn_loader_opts){.ahead = ahead, .shuffle = true, .seed = 5});
+    tarn_loader *again = tarn_loader_new(e.dataset, &(tarn_loader_opts){.ahead = ahead, .shuffle = true, .seed = 5});
+    tarn_loader *other = tarn_loader_new(e.dataset, &(tarn_loader_opts){.ahead = ahead, .shuffle = true, .seed = 6});
     check_shuffling(l, again, other);
     tarn_loader_free(l);
     tarn_loader_free(again);
@@ -110,8 +126,9 @@ static void shuffling_is_a_function_of_seed_and_epoch(void **state)
 
 static tarn_loader *streamed(bool shuffle, uint64_t seed, int64_t buffer)
 {
-    return tarn_loader_new_streamed(file_at("images"), file_at("labels"),
-                                    &(tarn_loader_opts){.shuffle = shuffle, .seed = seed, .shuffle_buffer = buffer});
+    return tarn_loader_new_streamed(
+        file_at("images"), file_at("labels"),
+        &(tarn_loader_opts){.shuffle = shuffle, .seed = seed, .shuffle_buffer = buffer, .ahead = ahead});
 }
 
 static void streams_show_every_example_once(void **state)
@@ -187,7 +204,8 @@ static void the_last_batch_is_kept_or_dropped(void **state)
     int32_t order[EXAMPLES];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         tarn_loader *l = tarn_loader_new(
-            e.dataset, &(tarn_loader_opts){.batch_size = cases[i].batch, .drop_last = cases[i].drop, .shuffle = true});
+            e.dataset, &(tarn_loader_opts){
+                           .batch_size = cases[i].batch, .drop_last = cases[i].drop, .shuffle = true, .ahead = ahead});
         assert_int_equal(tarn_loader_batches(l), cases[i].batches);
         assert_int_equal(tarn_loader_examples(l), cases[i].examples);
         for (int epoch = 0; epoch < 2; epoch++)
@@ -210,7 +228,8 @@ static void values_are_scaled(void **state)
     tarn_dataset *pictures = tarn_dataset_new(u8, labels), *features = tarn_dataset_new(f32, labels);
     tarn_tape *t = tarn_tape_new();
     for (int f64 = 0; f64 < 2; f64++) {
-        tarn_loader_opts o = {.batch_size = 256, .dtype = f64 ? TARN_F64 : TARN_F32, .mean = 0.2861, .std = 0.353};
+        tarn_loader_opts o = {
+            .ahead = ahead, .batch_size = 256, .dtype = f64 ? TARN_F64 : TARN_F32, .mean = 0.2861, .std = 0.353};
         tarn_loader *p = tarn_loader_new(pictures, &o), *q = tarn_loader_new(features, &o);
         tarn_batch a, b;
         assert_true(tarn_loader_next(p, t, &a) && tarn_loader_next(q, t, &b));
@@ -246,7 +265,8 @@ static void threads_do_not_matter(void **state)
     char digest[3][65];
     for (int k = 0; k < 3; k++) {
         assert_true(tarn_set_threads((int[]){1, 2, 8}[k]));
-        tarn_loader *l = tarn_loader_new(d, &(tarn_loader_opts){.shuffle = true, .seed = 3, .batch_size = 32});
+        tarn_loader *l =
+            tarn_loader_new(d, &(tarn_loader_opts){.ahead = ahead, .shuffle = true, .seed = 3, .batch_size = 32});
         check_sha256 sum;
         check_sha256_start(&sum);
         for (tarn_batch b; tarn_loader_next(l, t, &b); tarn_tape_reset(t))
@@ -269,8 +289,8 @@ static void a_batch_takes_nothing_from_the_heap(void **state)
     write_examples(false);
     check_memory_install();
     examples e = examples_new();
-    tarn_loader *loaders[] = {tarn_loader_new(e.dataset, &(tarn_loader_opts){.shuffle = true}), streamed(true, 1, 100),
-                              streamed(false, 1, 0)};
+    tarn_loader *loaders[] = {tarn_loader_new(e.dataset, &(tarn_loader_opts){.shuffle = true, .ahead = ahead}),
+                              streamed(true, 1, 100), streamed(false, 1, 0)};
     tarn_tape *t = tarn_tape_new();
     for (int k = 0; k < 3; k++) {
         long calls = 0;
@@ -303,6 +323,8 @@ static void wrong_calls_are_errors(void **state)
         {{.std = NAN}, "a std above 0"},
         {{.mean = INFINITY}, "a finite mean"},
         {{.shuffle_buffer = -5}, "shuffle_buffer -5"},
+        {{.ahead = -2}, "ahead -2, expected -1 to 64"},
+        {{.ahead = 65}, "ahead 65, expected -1 to 64"},
         {{.batch_size = 1001, .drop_last = true}, "1000 examples make no batch of 1001"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -313,7 +335,7 @@ static void wrong_calls_are_errors(void **state)
     expect_error("tarn_loader_new: dataset is NULL");
     assert_null(tarn_loader_new_streamed(file_at("none"), file_at("none"), NULL));
     expect_error("tarn_idx_open: ", "No such file");
-    tarn_loader *l = tarn_loader_new(e.dataset, NULL);
+    tarn_loader *l = tarn_loader_new(e.dataset, ahead ? &(tarn_loader_opts){.ahead = ahead} : NULL);
     tarn_tape *t = tarn_tape_new();
     tarn_batch b;
     assert_false(tarn_loader_next(NULL, t, &b));
@@ -326,6 +348,9 @@ static void wrong_calls_are_errors(void **state)
     expect_error("tarn_loader_seek: batch 17 of epoch 0");
     assert_false(tarn_loader_seek(l, -1, 0));
     expect_error("tarn_loader_seek: batch 0 of epoch -1");
+    assert_true(tarn_loader_seek(l, (1 << 24) - 2, 0));
+    assert_false(tarn_loader_seek(l, (1 << 24) - 1, 0));
+    expect_error("tarn_loader_seek: batch 0 of epoch 16777215");
     tarn_fail("pending");
     assert_false(tarn_loader_next(l, t, &b));
     assert_null(b.x);
@@ -345,7 +370,7 @@ static bool load_and_batch(void)
     tarn_dataset *d = tarn_dataset_load_mnist(test_folder, "train");
     if (d)
         tarn_dataset_set_classes(d, 10, (const char *[]){"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
-    tarn_loader_opts o = {.shuffle = true, .batch_size = 5, .shuffle_buffer = 6};
+    tarn_loader_opts o = {.shuffle = true, .batch_size = 5, .shuffle_buffer = 6, .ahead = ahead};
     tarn_loader *l = tarn_loader_new(d, &o);
     tarn_loader *s =
         tarn_loader_new_streamed(file_at("train-images-idx3-ubyte.gz"), file_at("train-labels-idx1-ubyte.gz"), &o);
@@ -369,7 +394,9 @@ static void no_memory_is_an_error(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_teardown(test, test_end)
+#define T(test)                                                                                                        \
+    cmocka_unit_test_setup_teardown(test, made_ahead, test_end),                                                       \
+        cmocka_unit_test_setup_teardown(test, made_when_asked, test_end)
     const struct CMUnitTest tests[] = {
         T(without_shuffling_the_order_stays),
         T(shuffling_is_a_function_of_seed_and_epoch),
