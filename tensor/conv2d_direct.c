@@ -319,10 +319,21 @@ static void direct_forward(const tarn__conv2d *v, const void *x, const void *w, 
     correlate(&c, v, w, false, at);
 }
 
+/* A stride beyond the taps leaves pixels that no output has seen. */
+static bool has_unseen_pixels(const tarn__conv2d *v)
+{
+    for (int64_t y = 0; y < tarn__min(v->stride, v->h); y++)
+        for (int64_t x = 0; x < tarn__min(v->stride, v->w); x++) {
+            char *at = NULL;
+            if (input_grad_of(v, y, x, &at).taps == 0)
+                return true;
+        }
+    return false;
+}
+
 static void direct_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
 {
-    /* a stride beyond the taps leaves pixels that no output saw */
-    if (v->stride > 1)
+    if (has_unseen_pixels(v))
         memset(gx, 0, (size_t)(v->n * v->h * v->w * v->c) * tarn_dtype_size(v->dtype));
     for (int64_t y = 0; y < tarn__min(v->stride, v->h); y++)
         for (int64_t x = 0; x < tarn__min(v->stride, v->w); x++) {

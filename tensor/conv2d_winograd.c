@@ -18,7 +18,7 @@ enum {
     ROWS = 6, /* of a register tile */
     CHANNEL_GROUP = 64,
     WEIGHT_PIECES = 8,
-    PACK_COLUMNS = 64
+    PACK_COLUMNS = 32 /* whole panels of any instruction set */
 };
 
 /* From `in` [images, in_h, in_w, c] to `out` [images, out_h, out_w, k]. */
