@@ -39,7 +39,7 @@ static bool conv2d_run(tarn_node *n)
     void *scratch;
     if (!operands(n, TARN__FORWARD, &x, &w, &scratch))
         return false;
-    tarn__conv2d_forward(n->attr, x, w, n->out[0]->data, scratch);
+    tarn__conv2d_forward(n->attr, x, w, NULL, n->out[0]->data, scratch);
     return true;
 }
 

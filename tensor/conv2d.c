@@ -42,12 +42,19 @@ size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
     return is_empty(v) ? 0 : tarn__conv2d_algorithm_of(v, product)->scratch(v, product);
 }
 
-void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, void *y, void *scratch)
+bool tarn__conv2d_has_extra(const tarn__conv2d *v)
 {
+    return !is_empty(v) && tarn__conv2d_algorithm_of(v, TARN__FORWARD)->has_extra(v);
+}
+
+void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra, void *y,
+                          void *scratch)
+{
+    static const tarn__conv2d_extra none = {0};
     if (is_empty(v))
         zero(v, y, v->n * v->p * v->q * v->k);
     else
-        tarn__conv2d_algorithm_of(v, TARN__FORWARD)->forward(v, x, w, y, scratch);
+        tarn__conv2d_algorithm_of(v, TARN__FORWARD)->forward(v, x, w, extra ? extra : &none, y, scratch);
 }
 
 void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
@@ -90,4 +97,23 @@ static void piece_sum_tile(void *context, int64_t tile)
 void tarn__conv2d_sum_pieces(tarn_dtype dtype, int64_t pieces, int64_t count, const void *parts, void *total)
 {
     tarn__parallel_for(tarn__tiles(count, SUM_TILE), piece_sum_tile, &(piece_sum){dtype, pieces, count, parts, total});
+}
+
+void tarn__conv2d_join_moments(const tarn__conv2d *v, int64_t count, const double *parts,
+                               const tarn__conv2d_extra *extra)
+{
+    double seen = 0, *mean = extra->mean, *m2 = extra->var;
+    for (int64_t c = 0; c < v->k; c++)
+        mean[c] = m2[c] = 0;
+    for (int64_t i = 0; i < count; i++, parts += tarn__moments_part(v)) {
+        const double n = parts[0], share = n / (seen + n);
+        for (int64_t c = 0; c < v->k; c++) {
+            const double delta = parts[1 + c] - mean[c];
+            mean[c] += delta * share;
+            m2[c] += parts[1 + v->k + c] + delta * delta * seen * share;
+        }
+        seen += n;
+    }
+    for (int64_t c = 0; c < v->k; c++)
+        m2[c] /= seen;
 }

@@ -18,8 +18,19 @@ typedef enum tarn__conv2d_product { TARN__FORWARD, TARN__INPUT_GRAD, TARN__WEIGH
 /* Bytes of scratch memory, with the thread count as it is now. */
 size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product);
 
-/* All row-major. */
-void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, void *y, void *scratch);
+/* What forward does besides, while y is in the cache. */
+typedef struct tarn__conv2d_extra {
+    const void *bias;   /* [K], added to every pixel of y; NULL: none */
+    double *mean, *var; /* [K]: mean and variance of y's channels, over all pixels; NULL: not wanted */
+} tarn__conv2d_extra;
+
+/* Whether this shape's algorithm can do so. Mean and variance then are those of tensor/batchnorm.h but for the rounding:
+ * pixels are summed in other groups. */
+bool tarn__conv2d_has_extra(const tarn__conv2d *v);
+
+/* All row-major. extra NULL: nothing. */
+void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra, void *y,
+                          void *scratch);
 void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch);
 void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch);
 

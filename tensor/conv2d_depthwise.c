@@ -55,8 +55,16 @@ static void forward_row(void *context, int64_t row)
     }
 }
 
-static void depthwise_forward(const tarn__conv2d *v, const void *x, const void *w, void *y, void *scratch)
+static bool depthwise_has_extra(const tarn__conv2d *v)
 {
+    (void)v;
+    return false;
+}
+
+static void depthwise_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra,
+                              void *y, void *scratch)
+{
+    (void)extra;
     (void)scratch;
     job j = job_of(v);
     j.x = x, j.w = w, j.out = y;
@@ -128,5 +136,5 @@ static size_t depthwise_scratch(const tarn__conv2d *v, tarn__conv2d_product prod
     return product == TARN__WEIGHT_GRAD ? (size_t)(j.pieces * v->r * v->s * v->c) * j.size : 0;
 }
 
-const tarn__conv2d_algorithm tarn__conv2d_depthwise = {depthwise_scratch, depthwise_forward, depthwise_input_grad,
-                                                       depthwise_weight_grad};
+const tarn__conv2d_algorithm tarn__conv2d_depthwise = {depthwise_scratch, depthwise_forward, depthwise_has_extra,
+                                                       depthwise_input_grad, depthwise_weight_grad};

@@ -38,6 +38,8 @@ typedef struct correlation {
     int64_t group_weights;
     char *own; /* of each thread */
     size_t own_bytes;
+    const char *bias;
+    double *moments; /* in parts, one a tile; NULL: not wanted */
 } correlation;
 
 /* ---- geometry ---- */
@@ -269,7 +271,15 @@ static void correlate_item(void *context, int64_t item)
                                            .depth = c->segment_depth,
                                            .a_step = 1,
                                            .c = c->out + (size_t)to * c->size,
-                                           .c_row = t.c_row});
+                                           .c_row = t.c_row,
+                                           .bias = c->bias ? c->bias + (size_t)to * c->size : NULL});
+    }
+    if (c->moments) {
+        const int64_t rows = t.images * t.rows * c->columns;
+        double *part = c->moments + item * (1 + 2 * c->out_c);
+        part[0] = (double)rows;
+        c->loops->moments((size_t)rows, (size_t)c->out_c, c->out + (size_t)t.c_row[0] * c->size, part + 1,
+                          part + 1 + c->out_c);
     }
 }
 
@@ -311,12 +321,23 @@ static void correlate(correlation *c, const tarn__conv2d *v, const void *w, bool
     tarn__parallel_for(c->tiles * c->column_groups, correlate_item, c);
 }
 
-static void direct_forward(const tarn__conv2d *v, const void *x, const void *w, void *y, void *scratch)
+/* A tile's pixels lie together in y, and the tile has all of their channels. */
+static bool direct_has_extra(const tarn__conv2d *v)
+{
+    char *at = NULL;
+    return forward_of(v, &at).column_groups == 1;
+}
+
+static void direct_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra,
+                           void *y, void *scratch)
 {
     char *at = scratch;
     correlation c = forward_of(v, &at);
-    c.in = x, c.out = y;
+    double *moments = tarn__cut(&at, (size_t)(c.tiles * tarn__moments_part(v)) * sizeof *moments);
+    c.in = x, c.out = y, c.bias = extra->bias, c.moments = extra->mean ? moments : NULL;
     correlate(&c, v, w, false, at);
+    if (c.moments)
+        tarn__conv2d_join_moments(v, c.tiles, moments, extra);
 }
 
 /* A stride beyond the taps leaves pixels that no output has seen. */
@@ -453,6 +474,8 @@ static size_t direct_scratch(const tarn__conv2d *v, tarn__conv2d_product product
             if (product == TARN__WEIGHT_GRAD) {
                 weight_sum_of(&c, &at);
             } else {
+                if (product == TARN__FORWARD)
+                    tarn__cut(&at, (size_t)(c.tiles * tarn__moments_part(v)) * sizeof(double));
                 cut_weights(&c, &at);
                 cut_own(&c, &at);
             }
@@ -462,5 +485,5 @@ static size_t direct_scratch(const tarn__conv2d *v, tarn__conv2d_product product
     return most;
 }
 
-const tarn__conv2d_algorithm tarn__conv2d_direct = {direct_scratch, direct_forward, direct_input_grad,
+const tarn__conv2d_algorithm tarn__conv2d_direct = {direct_scratch, direct_forward, direct_has_extra, direct_input_grad,
                                                     direct_weight_grad};

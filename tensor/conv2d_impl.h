@@ -7,7 +7,9 @@
 
 typedef struct tarn__conv2d_algorithm {
     size_t (*scratch)(const tarn__conv2d *v, tarn__conv2d_product product);
-    void (*forward)(const tarn__conv2d *v, const void *x, const void *w, void *y, void *scratch);
+    void (*forward)(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra, void *y,
+                    void *scratch); /* extra is not NULL, and empty where has_extra says no */
+    bool (*has_extra)(const tarn__conv2d *v);
     void (*input_grad)(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch);
     void (*weight_grad)(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch);
 } tarn__conv2d_algorithm;
@@ -19,6 +21,16 @@ const tarn__conv2d_algorithm *tarn__conv2d_algorithm_of(const tarn__conv2d *v, t
 
 /* total = the sum of `pieces` arrays of `count` elements that follow each other; in the order of the pieces. */
 void tarn__conv2d_sum_pieces(tarn_dtype dtype, int64_t pieces, int64_t count, const void *parts, void *total);
+
+/* Moments of y in parts, one a tile: how many values a channel, each channel's mean, and its sum of squared differences. */
+static inline int64_t tarn__moments_part(const tarn__conv2d *v)
+{
+    return 1 + 2 * v->k;
+}
+
+/* Joins them in order (Chan, Golub and LeVeque 1979) into extra->mean and extra->var. */
+void tarn__conv2d_join_moments(const tarn__conv2d *v, int64_t count, const double *parts,
+                               const tarn__conv2d_extra *extra);
 
 /* Scratch memory is cut with a cursor, which starts at NULL where only its size is wanted. */
 static inline void *tarn__cut(char **at, size_t bytes)

@@ -36,6 +36,8 @@ typedef struct job {
     char *own;      /* of each thread: planes of the input, planes of the products, places of rows */
     size_t v_bytes, m_bytes, own_bytes;
     bool turned; /* weights [K, C] turned by 180 degrees */
+    const char *bias;
+    double *moments; /* in parts, one a block; NULL: not wanted */
 } job;
 
 static size_t whole_lines(size_t bytes)
@@ -81,7 +83,8 @@ static void cut(job *j, char **scratch)
     j->u = tarn__cut(scratch, (size_t)(PLANES * j->plane_u) * j->size);
     j->v_bytes = whole_lines((size_t)(PLANES * j->block / ROWS * j->plane_v) * j->size);
     j->m_bytes = whole_lines((size_t)(PLANES * j->block / ROWS * j->plane_m) * j->size);
-    j->own_bytes = j->v_bytes + j->m_bytes + whole_lines(2 * (size_t)j->block * sizeof(int64_t));
+    j->own_bytes = j->v_bytes + j->m_bytes + whole_lines(2 * (size_t)j->block * sizeof(int64_t)) +
+                   whole_lines(3 * (size_t)j->group * j->size);
     j->own = tarn__cut(scratch, (size_t)tarn_threads() * j->own_bytes);
 }
 
@@ -120,6 +123,48 @@ static void weights_item(void *context, int64_t item)
 
 /* ---- forward, and the input gradient ---- */
 
+static double real_at(const job *j, const void *array, int64_t i)
+{
+    return j->size == sizeof(double) ? ((const double *)array)[i] : (double)((const float *)array)[i];
+}
+
+/* Sums of differences d from `shift` over n values: mean = shift + sum/n, m2 = sum of d^2 - sum^2/n. */
+static void keep_moments(const job *j, const tarn__winograd *w, double n, int64_t channel, double *part)
+{
+    part[0] = n;
+    for (int64_t c = 0; c < w->channels; c++) {
+        const double sum = real_at(j, w->sum, c);
+        part[1 + channel + c] = real_at(j, w->shift, c) + sum / n;
+        const double m2 = real_at(j, w->square, c) - sum * sum / n;
+        part[1 + j->k + channel + c] = m2 < 0 ? 0 : m2; /* a NaN stays */
+    }
+}
+
+static void block_output(const job *j, int64_t first, int64_t count, int64_t channel, int64_t channels, char *m,
+                         const int64_t *c_row)
+{
+    tarn__winograd to = {.h = j->out_h, .w = j->out_w, .pixel = j->k, .channels = channels, .plane = j->plane_m};
+    char *sums = m + j->m_bytes + whole_lines(2 * (size_t)j->block * sizeof(int64_t));
+    double seen = 0;
+    if (j->bias)
+        to.bias = j->bias + (size_t)channel * j->size;
+    if (j->moments) {
+        to.shift = sums;
+        to.sum = sums + (size_t)j->group * j->size;
+        to.square = sums + 2 * (size_t)j->group * j->size;
+    }
+    for (int64_t t = 0; t < count; t++) {
+        const int64_t image = place(j, first + t, &to.y, &to.x);
+        to.out = j->out + (size_t)(image * j->out_h * j->out_w * j->k + channel) * j->size;
+        to.transformed = m + (size_t)c_row[t] * j->size;
+        to.first = t == 0;
+        j->loops->winograd_output(&to);
+        seen += (double)(tarn__min(TILE, j->out_h - to.y) * tarn__min(TILE, j->out_w - to.x));
+    }
+    if (j->moments)
+        keep_moments(j, &to, seen, channel, j->moments + first / j->block * (1 + 2 * j->k));
+}
+
 static void block_item(void *context, int64_t item)
 {
     const job *j = context;
@@ -150,29 +195,34 @@ static void block_item(void *context, int64_t item)
                                                .a_step = 1,
                                                .c = m + (size_t)(p * j->plane_m) * j->size,
                                                .c_row = c_row});
-        tarn__winograd to = {.h = j->out_h, .w = j->out_w, .pixel = j->k, .channels = channels, .plane = j->plane_m};
-        for (int64_t t = 0; t < count; t++) {
-            const int64_t image = place(j, first + t, &to.y, &to.x);
-            to.out = j->out + (size_t)(image * j->out_h * j->out_w * j->k + channel) * j->size;
-            to.transformed = m + (size_t)c_row[t] * j->size;
-            j->loops->winograd_output(&to);
-        }
+        block_output(j, first, count, channel, channels, m, c_row);
     }
 }
 
-static void convolve(job *j, const void *in, const void *w, void *out, void *scratch)
+static void convolve(job *j, const void *in, const void *w, void *out, char *scratch)
 {
-    char *at = scratch;
     j->in = in, j->w = w, j->out = out;
-    cut(j, &at);
+    cut(j, &scratch);
     tarn__parallel_for(tarn__tiles(j->k, PACK_COLUMNS), weights_item, j);
     tarn__parallel_for(j->blocks, block_item, j);
 }
 
-static void winograd_forward(const tarn__conv2d *v, const void *x, const void *w, void *y, void *scratch)
+static bool winograd_has_extra(const tarn__conv2d *v)
+{
+    (void)v;
+    return true;
+}
+
+static void winograd_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra,
+                             void *y, void *scratch)
 {
     job j = job_of(v, false);
-    convolve(&j, x, w, y, scratch);
+    char *at = scratch;
+    double *moments = tarn__cut(&at, (size_t)(j.blocks * tarn__moments_part(v)) * sizeof *moments);
+    j.bias = extra->bias, j.moments = extra->mean ? moments : NULL;
+    convolve(&j, x, w, y, at);
+    if (j.moments)
+        tarn__conv2d_join_moments(v, j.blocks, moments, extra);
 }
 
 static void winograd_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
@@ -288,10 +338,11 @@ static size_t winograd_scratch(const tarn__conv2d *v, tarn__conv2d_product produ
         weight_sum_of(v, &at);
     } else {
         job j = job_of(v, product == TARN__INPUT_GRAD);
+        tarn__cut(&at, (size_t)(j.blocks * tarn__moments_part(v)) * sizeof(double));
         cut(&j, &at);
     }
     return (uintptr_t)at;
 }
 
-const tarn__conv2d_algorithm tarn__conv2d_winograd = {winograd_scratch, winograd_forward, winograd_input_grad,
-                                                      winograd_weight_grad};
+const tarn__conv2d_algorithm tarn__conv2d_winograd = {winograd_scratch, winograd_forward, winograd_has_extra,
+                                                      winograd_input_grad, winograd_weight_grad};

@@ -128,7 +128,7 @@ static void run(const algorithm *a, const tarn__conv2d *v, tarn__conv2d_product 
     assert_non_null(scratch);
     memset(scratch, 0xff, a->is->scratch(v, product));
     if (product == TARN__FORWARD)
-        a->is->forward(v, x, w, out, scratch);
+        a->is->forward(v, x, w, &(tarn__conv2d_extra){0}, out, scratch);
     else if (product == TARN__INPUT_GRAD)
         a->is->input_grad(v, y, w, out, scratch);
     else
@@ -225,6 +225,66 @@ static void test_depthwise(void **state)
     CHECK_ALL(&depthwise, shapes);
 }
 
+static void assert_near(double got, double expected, double allowed)
+{
+    if (!(fabs(got - expected) <= allowed))
+        fail_msg("%.17g, expected %.17g", got, expected);
+}
+
+/* y with a bias is y plus the bias; mean and variance are those of y. */
+static void check_extra(const algorithm *a, tarn_dtype dtype, const int64_t shape[11])
+{
+    const tarn__conv2d v = geometry(dtype, shape);
+    arrays all = arrays_new(&v);
+    tarn_rng rng = tarn_rng_seed(5);
+    double *bias = fill(v.k, dtype, &rng), *mean = fill(v.k, dtype, &rng), *var = fill(v.k, dtype, &rng);
+    for (int64_t c = 0; c < v.k; c++)
+        bias[c] += 100;
+    void *x = in_dtype(dtype, all.nx, all.x), *w = in_dtype(dtype, all.nw, all.w), *b = in_dtype(dtype, v.k, bias);
+    void *y = in_dtype(dtype, all.ny, all.y), *plain = in_dtype(dtype, all.ny, all.y);
+    void *scratch = aligned_alloc(64, a->is->scratch(&v, TARN__FORWARD) / 64 * 64 + 64);
+    assert_true(scratch && a->is->has_extra(&v));
+    a->is->forward(&v, x, w, &(tarn__conv2d_extra){0}, plain, scratch);
+    a->is->forward(&v, x, w, &(tarn__conv2d_extra){.bias = b, .mean = mean, .var = var}, y, scratch);
+    const double unit = dtype == TARN_F32 ? 1e-5 : 1e-13;
+    for (int64_t c = 0; c < v.k; c++) {
+        const double n = (double)(all.ny / v.k);
+        double sum = 0, m2 = 0;
+        for (int64_t i = c; i < all.ny; i += v.k) {
+            const double got = dtype == TARN_F32 ? (double)((float *)y)[i] : ((double *)y)[i];
+            const double without = dtype == TARN_F32 ? (double)((float *)plain)[i] : ((double *)plain)[i];
+            assert_near(got, without + bias[c], 200 * unit);
+            sum += got;
+        }
+        for (int64_t i = c; i < all.ny; i += v.k) {
+            const double got = dtype == TARN_F32 ? (double)((float *)y)[i] : ((double *)y)[i];
+            m2 += (got - sum / n) * (got - sum / n);
+        }
+        assert_near(mean[c], sum / n, 20 * unit);
+        assert_near(var[c], m2 / n, 20 * unit * (1 + m2 / n));
+    }
+    void *all_of_them[] = {x, w, y, b, plain, scratch, bias, mean, var};
+    for (size_t i = 0; i < sizeof all_of_them / sizeof *all_of_them; i++)
+        free(all_of_them[i]);
+    arrays_free(&all);
+}
+
+static void test_extra(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][11] = {
+        {20, 9, 11, 8, 19, 3, 3, 1, 1, 1, 1},
+        {40, 28, 28, 1, 32, 3, 3, 1, 1, 1, 1},
+        {40, 6, 6, 4, 6, 3, 3, 1, 1, 1, 2},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (tarn_dtype dtype = TARN_F32; dtype <= TARN_F64; dtype++) {
+            check_extra(&direct, dtype, shapes[i]);
+            if (shapes[i][10] == 1)
+                check_extra(&winograd, dtype, shapes[i]);
+        }
+}
+
 /* The rule at the head of tensor/conv2d.c. */
 static void test_choice(void **state)
 {
@@ -259,10 +319,8 @@ static void test_choice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_direct),
-        cmocka_unit_test(test_winograd),
-        cmocka_unit_test(test_depthwise),
-        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_direct), cmocka_unit_test(test_winograd), cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_extra),  cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests_name("conv2d", tests, NULL, NULL);
 }

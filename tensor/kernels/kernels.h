@@ -37,6 +37,7 @@ typedef struct tarn__product {
     int64_t segments, depth, a_step;
     void *c;
     const int64_t *c_row; /* row i of C starts at c + c_row[i] */
+    const void *bias;     /* [n], added to each row; NULL: none */
     bool accumulate;
 } tarn__product;
 
@@ -67,6 +68,11 @@ typedef struct tarn__winograd {
     int64_t
         panel; /* 0: a plane holds `channels` in a row; else it is a packed B, `panel` elements a panel, row `tile` */
     int64_t tile;
+
+    /* of winograd_output: added to each pixel; and what sums of differences from `shift` go to. NULL: none. */
+    const void *bias;
+    void *shift, *sum, *square; /* [channels, in whole vectors]; `first`: shift is yet to be taken, from this tile */
+    bool first;
 } tarn__winograd;
 
 typedef struct tarn__adam_step {
