@@ -54,11 +54,18 @@ typedef struct differentiation {
     tarn_tape *t;
     size_t first, count; /* it passes through nodes first..count-1; what was recorded before is a leaf to it (first > 0:
                            a rule's own expression, which gradients pass even while they are off) */
+    size_t stamp;        /* its number, for what it computes again */
     tensor_set targets;  /* the inputs, numbered */
     bool *depends;       /* per node: an output of it depends on a target */
     tarn_tensor **sums;  /* per node and output: the gradient so far */
     tarn_tensor **grads; /* per target: the gradient so far */
 } differentiation;
+
+/* A copy that was made to compute something again counts as what it is a copy of. */
+static const tarn_tensor *original(const tarn_tensor *x)
+{
+    return x->node && x->node->origin ? x->node->origin->out[x->output] : x;
+}
 
 static bool is_inside(const differentiation *d, const tarn_tensor *x)
 {
@@ -67,6 +74,7 @@ static bool is_inside(const differentiation *d, const tarn_tensor *x)
 
 static bool leads_to_target(const differentiation *d, const tarn_tensor *x)
 {
+    x = original(x);
     return set_find(&d->targets, x) >= 0 || (is_inside(d, x) && d->depends[x->node->id]);
 }
 
@@ -77,6 +85,7 @@ static void accumulate(tarn_tape *t, tarn_tensor **sum, tarn_tensor *g)
 
 static void receive(differentiation *d, const tarn_tensor *x, tarn_tensor *g)
 {
+    x = original(x);
     int target = set_find(&d->targets, x);
     if (is_inside(d, x))
         accumulate(d->t, &d->sums[x->node->id * TARN__MAX_OUTPUTS + (size_t)x->output], g);
@@ -98,6 +107,8 @@ static bool node_backward(differentiation *d, const tarn_node *n)
         return true;
     if (!n->op->vjp)
         return tarn__node_fail(n, "has no gradient");
+    if (!(n = tarn__node_again(d->t, n, d->stamp)))
+        return false;
     if (!tarn__inputs_unchanged(n))
         return false;
 
@@ -126,10 +137,10 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
     if (!d->depends || !d->sums || !d->grads || !set_init(&d->targets, t, (size_t)n_inputs))
         return tarn_fail("tarn_grad: no memory");
     for (int j = 0; j < n_inputs; j++)
-        set_add(&d->targets, inputs[j], j);
+        set_add(&d->targets, original(inputs[j]), j);
     for (size_t id = d->first; id < d->count; id++) {
         const tarn_node *n = t->nodes[id];
-        for (int i = 0; i < n->n_in && !(n->no_grad && d->first == 0) && !d->depends[id]; i++)
+        for (int i = 0; i < n->n_in && !n->origin && !(n->no_grad && d->first == 0) && !d->depends[id]; i++)
             d->depends[id] = leads_to_target(d, n->in[i]);
     }
     return true;
@@ -138,7 +149,7 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
 static bool differentiate(tarn_tape *t, size_t first, int n_outputs, tarn_tensor *const *outputs,
                           tarn_tensor *const *cotangents, int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads)
 {
-    differentiation d = {.t = t, .first = first};
+    differentiation d = {.t = t, .first = first, .stamp = ++t->differentiations};
     bool ok = prepare(&d, n_inputs, inputs);
     t->rules++;
     for (int i = 0; ok && i < n_outputs && !tarn_error(); i++) {
@@ -150,7 +161,7 @@ static bool differentiate(tarn_tape *t, size_t first, int n_outputs, tarn_tensor
     for (size_t id = d.count; ok && id-- > first;)
         ok = node_backward(&d, t->nodes[id]);
     for (int j = 0; j < n_inputs && ok; j++) {
-        int known = set_find(&d.targets, inputs[j]);
+        int known = set_find(&d.targets, original(inputs[j]));
         if (!d.grads[known])
             d.grads[known] = tarn_zeros(t, inputs[j]->dtype, inputs[j]->ndim, inputs[j]->shape);
         ok = d.grads[known] != NULL;
@@ -222,7 +233,7 @@ bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, size_t first, tarn_ten
     for (int i = 0; i < n->n_in; i++) {
         bool seen = false;
         for (int j = 0; j < wanted; j++)
-            seen |= inputs[j] == n->in[i];
+            seen |= original(inputs[j]) == original(n->in[i]);
         if (need[i] && !seen) {
             place[wanted] = i;
             inputs[wanted++] = n->in[i];

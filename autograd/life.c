@@ -82,17 +82,22 @@ void tarn__hold_inputs(tarn_node *n)
         tarn__use(n->in[i]);
 }
 
+static bool is_inside_segment(const tarn_node *n)
+{
+    return n->segment && !n->leaves_segment;
+}
+
 /* Nothing that is recorded later will want n's outputs, as far as can be known: that is known of a run by
- * tarn_backward, and assumed of what was recorded with gradients off. */
+ * tarn_backward, and inside a segment, and assumed of what was recorded with gradients off. */
 static bool is_last_run(const tarn_node *n)
 {
-    return n->tape->dropping || (n->no_grad && !n->tape->eager);
+    return n->tape->dropping || ((n->no_grad || is_inside_segment(n)) && !n->tape->eager);
 }
 
 /* The program may read x by name even when the leaves behind it have changed. */
 static bool stays_for_the_program(const tarn_tensor *x)
 {
-    return !x->node->inner && tarn__bytes(x) <= x->tape->keep_below;
+    return !x->node->inner && !is_inside_segment(x->node) && tarn__bytes(x) <= x->tape->keep_below;
 }
 
 /* Lets x go if nobody will read it; whether x is a view that thereby shows its base no more. */

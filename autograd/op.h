@@ -39,6 +39,8 @@ typedef struct tarn_op {
     bool partial;
 } tarn_op;
 
+typedef struct tarn__segment tarn__segment; /* of a tape, between checkpoints (autograd/checkpoint.c) */
+
 /* How a node is run instead of by its op. */
 typedef struct tarn__fusion {
     bool (*run)(tarn_node *n);
@@ -68,6 +70,9 @@ struct tarn_node {
     tarn_node *host;      /* its outputs are computed when that one runs */
     tarn__fusion *fusion; /* NULL: op->run */
     void *fusion_data;    /* of the fusion's run */
+    tarn__segment *segment;
+    bool leaves_segment; /* its output is the segment's */
+    tarn_node *origin;   /* of a copy that a gradient made: what it is a copy of */
 };
 
 /* Defines the op and enters it in the list that the tests walk: an op without a test row fails them. The arguments

@@ -18,7 +18,7 @@ bool tarn__inputs_unchanged(const tarn_node *n)
 
 bool tarn__first_run(const tarn_node *n)
 {
-    return !n->done;
+    return !(n->origin ? n->origin : n)->done;
 }
 
 /* ---- planning ---- */
@@ -125,6 +125,8 @@ static bool allocate_outputs(tarn_node *n, bool partial)
 static void outputs_done(tarn_node *n)
 {
     n->done = true;
+    if (n->origin)
+        n->origin->done = true;
     for (int i = 0; i < n->n_out; i++) {
         tarn_tensor *x = n->out[i];
         x->ready = x->data != NULL;

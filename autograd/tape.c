@@ -46,7 +46,9 @@ void tarn_tape_reset(tarn_tape *t)
         return;
     tarn__note_peak(t);
     t->count = 0;
+    t->resets++;
     t->lingering = false;
+    t->segment = NULL;
     tarn__pool_reset(&t->pool);
     tarn__arena_reset(&t->arena);
 }
@@ -231,7 +233,6 @@ static bool append(tarn_tape *t, tarn_node *n)
     }
     n->id = t->count;
     t->nodes[t->count++] = n;
-    tarn__hold_inputs(n);
     return true;
 }
 
@@ -254,6 +255,7 @@ static tarn_node *node_new(tarn_tape *t, const tarn_op *op, int n_in, tarn_tenso
     n->n_in = n_in;
     n->no_grad = !t->grad;
     n->inner = t->rules > 0;
+    n->segment = t->segment;
     n->in_version = (uint64_t *)(void *)(n + 1);
     n->in = (tarn_tensor **)(void *)(n->in_version + count);
     for (int i = 0; i < n_in; i++) {
@@ -283,6 +285,32 @@ tarn_tensor *tarn__apply(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor 
         tarn__arena_release(&t->arena, mark);
         return NULL;
     }
+    tarn__hold_inputs(n);
     tarn_tensor *first = n->out[0];
     return t->eager && !tarn__run_all(t, 1, &first, false) ? NULL : first;
+}
+
+tarn_node *tarn__node_copy(tarn_node *n)
+{
+    tarn_tape *t = n->tape;
+    tarn_node *copy = node_new(t, n->op, n->n_in, n->in, NULL, 0);
+    if (!copy)
+        return NULL;
+    for (int i = 0; i < n->n_in; i++)
+        copy->in_version[i] = n->in_version[i];
+    for (int i = 0; i < n->n_out; i++) {
+        const tarn_tensor *x = n->out[i];
+        tarn_tensor *y = add_output(copy, x->dtype, x->ndim, x->shape);
+        if (!y)
+            return NULL;
+        memcpy(y->stride, x->stride, sizeof y->stride);
+        y->root = x->root;
+    }
+    copy->attr = n->attr;
+    copy->view_offset = n->view_offset;
+    copy->is_view = n->is_view;
+    copy->no_grad = n->no_grad;
+    copy->inner = true;
+    copy->origin = n->origin ? n->origin : n;
+    return append(t, copy) ? copy : NULL; /* it holds its inputs when it is to run: it may never be */
 }

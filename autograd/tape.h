@@ -87,6 +87,16 @@ TARN_API bool tarn_backward(tarn_tape *tape, tarn_tensor *loss);
 TARN_API bool tarn_grad(tarn_tape *tape, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
                         int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads);
 
+/* y = segment(t, context, x), for less memory and more time: what the ops that the segment records compute does not
+ * stay for the gradient, but goes after its last use forwards, y excepted, and is computed again when a gradient
+ * reaches the segment, once for each differentiation. Values and gradients of any order have the same bits as without,
+ * dropout's masks are the same, and running statistics move once. Segments may contain segments. The parameters that
+ * the segment reads must not change before its gradient has run. (Chen, Xu, Zhang, Guestrin 2016: Training Deep Nets
+ * with Sublinear Memory Cost.) Errors: a segment that is NULL, returns NULL, or resets the tape. */
+TARN_API tarn_tensor *tarn_checkpoint(tarn_tape *tape,
+                                      tarn_tensor *(*segment)(tarn_tape *tape, void *context, tarn_tensor *x),
+                                      void *context, tarn_tensor *x);
+
 #ifdef __cplusplus
 }
 #endif

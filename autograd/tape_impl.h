@@ -13,7 +13,9 @@ struct tarn_tape {
     tarn_node **nodes;    /* in the order of recording, which is an order of dependence */
     size_t count, capacity;
     size_t keep_below; /* TARN__SMALL */
-    int rules;         /* how many gradient rules are recording, one inside the other */
+    size_t resets, differentiations;
+    tarn__segment *segment; /* that is being recorded */
+    int rules;              /* how many gradient rules are recording, one inside the other */
     bool training, grad, eager, fusion;
     bool dropping;  /* the run under way is tarn_backward's: what nobody will read goes at once */
     bool lingering; /* something that nobody will read is still there */
@@ -25,6 +27,13 @@ bool tarn__inputs_unchanged(const tarn_node *n);
 /* Runs the n tensors' nodes, and what they need, in the order of recording. dropping: nobody will record anything that
  * reads what is there by now, except by name. */
 bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool dropping);
+
+/* A copy of n at the end of the tape, which reads what n reads. NULL (no error) when there is no memory. */
+tarn_node *tarn__node_copy(tarn_node *n);
+
+/* n, for the gradient rules of differentiation number `stamp`: of a node in a segment, the copy that runs again. NULL
+ * with an error when there is no memory. */
+const tarn_node *tarn__node_again(tarn_tape *t, const tarn_node *n, size_t stamp);
 
 /* ---- memory (life.c) ---- */
 
