@@ -114,9 +114,11 @@ static bool chain_run(tarn_node *n)
 
 static bool chain_fuse(tarn_node *n)
 {
+    if (n->out[0]->numel < CHAIN_FROM)
+        return false;
     chain c = {.last = n, .leaves = n->n_in, .steps = 1};
     bool any = false;
-    for (int i = 0; i < n->n_in && n->out[0]->numel >= CHAIN_FROM; i++)
+    for (int i = 0; i < n->n_in; i++)
         any |= joins(&c, n->in[i]);
     if (!any)
         return false;

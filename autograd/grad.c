@@ -56,8 +56,8 @@ typedef struct differentiation {
                            a rule's own expression, which gradients pass even while they are off) */
     size_t stamp;        /* its number, for what it computes again */
     tensor_set targets;  /* the inputs, numbered */
-    bool *depends;       /* per node: an output of it depends on a target */
-    tarn_tensor **sums;  /* per node and output: the gradient so far */
+    bool *depends;       /* per node from `first` on: an output of it depends on a target */
+    tarn_tensor **sums;  /* per such node and output: the gradient so far */
     tarn_tensor **grads; /* per target: the gradient so far */
 } differentiation;
 
@@ -75,7 +75,7 @@ static bool is_inside(const differentiation *d, const tarn_tensor *x)
 static bool leads_to_target(const differentiation *d, const tarn_tensor *x)
 {
     x = original(x);
-    return set_find(&d->targets, x) >= 0 || (is_inside(d, x) && d->depends[x->node->id]);
+    return set_find(&d->targets, x) >= 0 || (is_inside(d, x) && d->depends[x->node->id - d->first]);
 }
 
 static void accumulate(tarn_tape *t, tarn_tensor **sum, tarn_tensor *g)
@@ -88,14 +88,14 @@ static void receive(differentiation *d, const tarn_tensor *x, tarn_tensor *g)
     x = original(x);
     int target = set_find(&d->targets, x);
     if (is_inside(d, x))
-        accumulate(d->t, &d->sums[x->node->id * TARN__MAX_OUTPUTS + (size_t)x->output], g);
+        accumulate(d->t, &d->sums[(x->node->id - d->first) * TARN__MAX_OUTPUTS + (size_t)x->output], g);
     else if (target >= 0)
         accumulate(d->t, &d->grads[target], g);
 }
 
 static bool node_backward(differentiation *d, const tarn_node *n)
 {
-    tarn_tensor **gy = &d->sums[n->id * TARN__MAX_OUTPUTS];
+    tarn_tensor **gy = &d->sums[(n->id - d->first) * TARN__MAX_OUTPUTS];
     bool any = false;
     for (int k = 0; k < n->n_out; k++) {
         int target = set_find(&d->targets, n->out[k]);
@@ -103,7 +103,7 @@ static bool node_backward(differentiation *d, const tarn_node *n)
             d->grads[target] = gy[k];
         any |= gy[k] != NULL;
     }
-    if (!any || !d->depends[n->id])
+    if (!any || !d->depends[n->id - d->first])
         return true;
     if (!n->op->vjp)
         return tarn__node_fail(n, "has no gradient");
@@ -112,9 +112,14 @@ static bool node_backward(differentiation *d, const tarn_node *n)
     if (!tarn__inputs_unchanged(n))
         return false;
 
+    enum { FEW = 8 };
     size_t count = (size_t)n->n_in;
-    tarn_tensor **gx = tarn__arena_allocate_small(&d->t->arena, count * sizeof *gx);
-    bool *need = tarn__arena_allocate_small(&d->t->arena, count * sizeof *need);
+    tarn_tensor *few_gx[FEW] = {NULL}, **gx = few_gx;
+    bool few_need[FEW], *need = few_need;
+    if (count > FEW) {
+        gx = tarn__arena_allocate_small(&d->t->arena, count * sizeof *gx);
+        need = tarn__arena_allocate_small(&d->t->arena, count * sizeof *need);
+    }
     if (!gx || !need)
         return tarn__node_fail(n, "no memory for its gradient");
     for (size_t i = 0; i < count; i++)
@@ -131,8 +136,9 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
 {
     tarn_tape *t = d->t;
     d->count = t->count;
-    d->depends = tarn__arena_allocate_small(&t->arena, d->count * sizeof *d->depends);
-    d->sums = tarn__arena_allocate_small(&t->arena, d->count * TARN__MAX_OUTPUTS * sizeof *d->sums);
+    size_t nodes = d->count - d->first;
+    d->depends = tarn__arena_allocate_small(&t->arena, nodes * sizeof *d->depends);
+    d->sums = tarn__arena_allocate_small(&t->arena, nodes * TARN__MAX_OUTPUTS * sizeof *d->sums);
     d->grads = tarn__arena_allocate_small(&t->arena, (size_t)n_inputs * sizeof *d->grads);
     if (!d->depends || !d->sums || !d->grads || !set_init(&d->targets, t, (size_t)n_inputs))
         return tarn_fail("tarn_grad: no memory");
@@ -140,8 +146,9 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
         set_add(&d->targets, original(inputs[j]), j);
     for (size_t id = d->first; id < d->count; id++) {
         const tarn_node *n = t->nodes[id];
-        for (int i = 0; i < n->n_in && !n->origin && !(n->no_grad && d->first == 0) && !d->depends[id]; i++)
-            d->depends[id] = leads_to_target(d, n->in[i]);
+        bool *depends = &d->depends[id - d->first];
+        for (int i = 0; i < n->n_in && !n->origin && !(n->no_grad && d->first == 0) && !*depends; i++)
+            *depends = leads_to_target(d, n->in[i]);
     }
     return true;
 }

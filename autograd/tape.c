@@ -2,6 +2,7 @@
 #include "autograd/tape_impl.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <string.h>
 
 /* The linker's, around TARN__OP's section; weak, since a program may be linked without any op. */
@@ -120,7 +121,7 @@ static void *allocate_on_tape(tarn_tensor *x, size_t bytes)
 /* A tensor record without elements. The caller says what failed. */
 static tarn_tensor *record_new(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape)
 {
-    tarn_tensor *x = tarn__arena_allocate_small(&t->arena, sizeof *x);
+    tarn_tensor *x = tarn__arena_allocate_record(&t->arena, sizeof *x, offsetof(tarn_tensor, shape));
     if (!x)
         return NULL;
     tarn__set_shape(x, dtype, ndim, shape);
@@ -170,12 +171,28 @@ static tarn_tensor *add_output(tarn_node *n, tarn_dtype dtype, int ndim, const i
     return x;
 }
 
+/* Most shapes are: the check with its message takes longer. */
+static bool is_plainly_right(tarn_dtype dtype, int ndim, const int64_t *shape)
+{
+    int64_t product = 1;
+    for (int i = 0; i < ndim && i < TARN_MAX_DIMS; i++) {
+        if (shape[i] < 1 || shape[i] >= (int64_t)1 << 31 || product >= (int64_t)1 << 31)
+            return false;
+        product *= shape[i];
+    }
+    return ndim >= 0 && ndim <= TARN_MAX_DIMS && product < (int64_t)1 << 31 && (unsigned)dtype < TARN_DTYPE_COUNT;
+}
+
 bool tarn__output(tarn_node *n, tarn_dtype dtype, int ndim, const int64_t *shape)
 {
-    char who[64];
-    int64_t numel;
-    snprintf(who, sizeof who, "tarn_%s", n->op->name);
-    return tarn__check_shape(who, dtype, ndim, shape, &numel) && add_output(n, dtype, ndim, shape);
+    if (!is_plainly_right(dtype, ndim, shape)) {
+        char who[64];
+        int64_t numel;
+        snprintf(who, sizeof who, "tarn_%s", n->op->name);
+        if (!tarn__check_shape(who, dtype, ndim, shape, &numel))
+            return false;
+    }
+    return add_output(n, dtype, ndim, shape);
 }
 
 bool tarn__output_view(tarn_node *n, int ndim, const int64_t *shape, const int64_t *stride, int64_t offset)
@@ -303,7 +320,7 @@ tarn_node *tarn__node_copy(tarn_node *n)
         tarn_tensor *y = add_output(copy, x->dtype, x->ndim, x->shape);
         if (!y)
             return NULL;
-        memcpy(y->stride, x->stride, sizeof y->stride);
+        memcpy(y->stride, x->stride, (size_t)x->ndim * sizeof y->stride[0]);
         y->root = x->root;
     }
     copy->attr = n->attr;

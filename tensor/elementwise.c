@@ -209,14 +209,28 @@ void tarn__program_run(const tarn__program *program, tarn_tensor *y, tarn_tensor
     run(&j, y, program->n_in, inputs);
 }
 
+/* Few elements, in the same order: one call of the loop, without the rest. */
+static bool is_one_block(const tarn_tensor *y, const tarn_tensor *x)
+{
+    return x->numel == y->numel && y->numel <= CHUNK && (y->numel == 1 || tarn_is_contiguous(x));
+}
+
 void tarn__unary_run(tarn__unary f, tarn_tensor *y, const tarn_tensor *x, double p, double q)
 {
+    if (is_one_block(y, x)) {
+        tarn__loops_of(y->dtype)->unary[f]((size_t)y->numel, x->data, y->data, p, q);
+        return;
+    }
     job j = {.block = unary_block, .unary = tarn__loops_of(y->dtype)->unary[f], .p = p, .q = q};
     run(&j, y, 1, &x);
 }
 
 void tarn__binary_run(tarn__binary f, tarn_tensor *y, const tarn_tensor *a, const tarn_tensor *b, double p, double q)
 {
+    if (is_one_block(y, a) && is_one_block(y, b)) {
+        tarn__loops_of(y->dtype)->binary[f]((size_t)y->numel, a->data, b->data, y->data, p, q);
+        return;
+    }
     job j = {.block = binary_block, .binary = tarn__loops_of(y->dtype)->binary[f], .p = p, .q = q};
     run(&j, y, 2, (const tarn_tensor *const[]){a, b});
 }

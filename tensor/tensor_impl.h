@@ -11,8 +11,8 @@ struct tarn_tensor {
     tarn__owner owner;
     int ndim;
     bool ready; /* the elements are there to be read */
-    int64_t shape[TARN_MAX_DIMS];
-    int64_t stride[TARN_MAX_DIMS]; /* in elements */
+    bool kept;  /* never let go before the reset */
+    bool gone;  /* has been let go, or was never there, though something has read it */
     int64_t numel;
     void *data;              /* the first element */
     void *packed;            /* of a strided view whose elements were asked for: a row-major copy */
@@ -24,17 +24,19 @@ struct tarn_tensor {
     void *(*allocate)(struct tarn_tensor *x, size_t bytes); /* memory that lives as long as x */
     struct tarn_tape *tape;                                 /* where x lives; NULL unless owned by a tape */
     struct tarn_node *node;                                 /* what computes x; NULL: a leaf */
-    int output;                                             /* which of the node's outputs x is */
     struct tarn_tensor *root;                               /* of a view of a leaf: that leaf; NULL otherwise */
     struct tarn__chunk *chunk;                              /* where the elements lie; NULL: in the tape's arena */
+    int output;                                             /* which of the node's outputs x is */
     int32_t uses; /* how often it is still to be read: by nodes that have not run, views that show it, callers */
-    bool kept;    /* never let go before the reset */
-    bool gone;    /* has been let go, or was never there, though something has read it */
 
     /* A trainable parameter's gradient, and whether it holds one since it was last cleared. */
     struct tarn_tensor *grad;
-    bool has_grad;
     const char *name; /* of a parameter or buffer; NULL otherwise */
+    bool has_grad;
+
+    /* The last fields, which a tape sets only up to ndim: most tensors have few dimensions. */
+    int64_t shape[TARN_MAX_DIMS];
+    int64_t stride[TARN_MAX_DIMS]; /* in elements */
 };
 
 /* ---- shapes ---- */
