@@ -51,8 +51,15 @@ static bool grad_run(tarn_node *n)
     void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(b));
     if (!g || !x || !gamma || !scratch)
         return false;
-    tarn__batchnorm_grad(b, g, x, gamma, n->in[MEAN]->data, n->in[VAR]->data, n->out[0]->data, n->out[1]->data,
-                         n->out[2]->data, scratch);
+    tarn__batchnorm_grad(
+        b,
+        &(tarn__batchnorm_gx){
+            .x = {.x = x, .gamma = gamma, .mean = n->in[MEAN]->data, .var = n->in[VAR]->data, .eps = b->eps},
+            .g = g,
+            .gx = n->out[0]->data,
+            .ggamma = n->out[1]->data,
+            .gbeta = n->out[2]->data},
+        scratch);
     return true;
 }
 
@@ -115,7 +122,8 @@ static bool train_run(tarn_node *n)
         return false;
     double *mean = n->out[1]->data, *var = n->out[2]->data;
     tarn__batchnorm_moments(&attr->b, x, mean, var, scratch);
-    tarn__batchnorm_apply(&attr->b, x, mean, var, gamma, beta, n->out[0]->data, scratch);
+    const tarn__normalized normalized = {x, gamma, beta, mean, var, attr->b.eps};
+    tarn__batchnorm_apply(&attr->b, &(tarn__batchnorm_y){.a = normalized, .y = n->out[0]->data}, scratch);
     if (tarn__first_run(n))
         update_running(attr, mean, var);
     return true;
@@ -158,7 +166,8 @@ static bool frozen_run(tarn_node *n)
         mean[c] = tarn__load(n->in[3], c * n->in[3]->stride[0]);
         mean[columns + c] = tarn__load(n->in[4], c * n->in[4]->stride[0]);
     }
-    tarn__batchnorm_apply(&attr->b, x, mean, mean + columns, gamma, beta, n->out[0]->data, scratch);
+    const tarn__normalized normalized = {x, gamma, beta, mean, mean + columns, attr->b.eps};
+    tarn__batchnorm_apply(&attr->b, &(tarn__batchnorm_y){.a = normalized, .y = n->out[0]->data}, scratch);
     return true;
 }
 

@@ -1,4 +1,5 @@
-/* tensor/batchnorm.h (internal): normalization of [rows, columns] by column. */
+/* tensor/batchnorm.h (internal): normalization of [rows, columns] by column, with what comes before and after it in the
+ * same passes over memory. */
 #ifndef TARN__BATCHNORM_H
 #define TARN__BATCHNORM_H
 
@@ -16,14 +17,42 @@ size_t tarn__batchnorm_scratch(const tarn__batchnorm *b);
 /* mean[c] and var[c] = m2/rows of each column of x. */
 void tarn__batchnorm_moments(const tarn__batchnorm *b, const void *x, double *mean, double *var, void *scratch);
 
-/* y = (x - mean) / sqrt(var + eps) * gamma + beta */
-void tarn__batchnorm_apply(const tarn__batchnorm *b, const void *x, const double *mean, const double *var,
-                           const void *gamma, const void *beta, void *y, void *scratch);
+/* BN(x) = (x - mean) / sqrt(var + eps) * gamma + beta */
+typedef struct tarn__normalized {
+    const void *x, *gamma, *beta;
+    const double *mean, *var;
+    double eps;
+} tarn__normalized;
 
-/* With xhat = (x - mean) / sqrt(var + eps):
+/* y = relu(BN(a) + BN(b) + residual). Pooled, y is the largest of each window of 2x2 (stride 2, no padding), [N,P,Q,C] of
+ * x [N,H,W,C], and `at` its position h*W+w, as tarn_max_pool2d says. Same bits as one op after the other. */
+typedef struct tarn__batchnorm_y {
+    tarn__normalized a, b;    /* b.x NULL: none */
+    const void *residual;     /* NULL: none */
+    bool relu;                /* else y is the sum itself */
+    const tarn__window *pool; /* NULL: none; only without b and residual */
+    void *y;
+    int32_t *at;
+} tarn__batchnorm_y;
+
+void tarn__batchnorm_apply(const tarn__batchnorm *b, const tarn__batchnorm_y *y, void *scratch);
+
+/* The gradients of BN(x). With xhat = (x - mean) / sqrt(var + eps):
  *   gbeta = sum of g,   ggamma = sum of g * xhat,
- *   gx = gamma / sqrt(var + eps) * (g - gbeta/rows - xhat * ggamma/rows) */
-void tarn__batchnorm_grad(const tarn__batchnorm *b, const void *g, const void *x, const void *gamma, const double *mean,
-                          const double *var, void *gx, void *ggamma, void *gbeta, void *scratch);
+ *   gx = gamma / sqrt(var + eps) * (g - gbeta/rows - xhat * ggamma/rows)
+ * where g is the given one after max pooling's gradient (pool, at) and relu's (relu). Same bits as one op after the
+ * other, but behind a pool with less than 16 columns, where g is summed in another order. */
+typedef struct tarn__batchnorm_gx {
+    tarn__normalized x; /* beta only with TARN__MASK_OWN */
+    const void *g;
+    const tarn__window *pool; /* NULL: none */
+    const int32_t *at;
+    tarn__normal_mask relu; /* relu's mask: none; y = BN(x) > 0; or the given y > 0 */
+    const void *y;
+    void *masked; /* where g goes after both; NULL: nowhere */
+    void *gx, *ggamma, *gbeta;
+} tarn__batchnorm_gx;
+
+void tarn__batchnorm_grad(const tarn__batchnorm *b, const tarn__batchnorm_gx *g, void *scratch);
 
 #endif

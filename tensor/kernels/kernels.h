@@ -65,15 +65,48 @@ typedef struct tarn__winograd {
     int64_t channels; /* how many of the pixel's, from `image` or `out` on */
     void *transformed;
     int64_t plane; /* elements from one of the 36 planes to the next */
-    int64_t
-        panel; /* 0: a plane holds `channels` in a row; else it is a packed B, `panel` elements a panel, row `tile` */
-    int64_t tile;
+    int64_t panel, tile; /* panel 0: a plane is a row of `channels`; else it is a packed B, of whose panels, `panel`
+                            elements each, this is row `tile` */
 
     /* of winograd_output: added to each pixel; and what sums of differences from `shift` go to. NULL: none. */
     const void *bias;
     void *shift, *sum, *square; /* [channels, in whole vectors]; `first`: shift is yet to be taken, from this tile */
     bool first;
 } tarn__winograd;
+
+/* [rows, columns] to normalize: (x - mean) * scale + shift, by column. */
+typedef struct tarn__affine {
+    const void *x, *mean, *scale, *shift;
+} tarn__affine;
+
+/* y = relu(a + b + residual), of which all but a may be left out. Pooled by windows of 2x2, y is the largest of each, and
+ * `at` its position h*W+w. */
+typedef struct tarn__normal {
+    size_t columns;
+    tarn__affine a, b;    /* b.x NULL: none */
+    const void *residual; /* NULL: none */
+    bool relu;
+    void *y;
+    int32_t *at;
+} tarn__normal;
+
+/* What a gradient g is multiplied by: 1; or 1 where a, or another y, is > 0, else 0. */
+typedef enum tarn__normal_mask { TARN__MASK_NONE, TARN__MASK_OWN, TARN__MASK_Y } tarn__normal_mask;
+
+/* gx = gx_scale * (g - mean_g - (x - mean) * slope), where g has been masked. With a pool, g is the pooled y's gradient,
+ * and goes to the positions `at`. */
+typedef struct tarn__normal_grad {
+    size_t columns;
+    tarn__affine a;
+    const void *g;
+    const tarn__window *pool; /* NULL: none */
+    const int32_t *at;
+    tarn__normal_mask relu;
+    const void *y; /* of TARN__MASK_Y */
+    void *masked;  /* normalize_sums writes the masked g there; NULL: no */
+    const void *gx_scale, *mean_g, *slope;
+    void *gx;
+} tarn__normal_grad;
 
 typedef struct tarn__adam_step {
     double lr, beta1, beta2, eps;
@@ -105,15 +138,12 @@ typedef struct tarn__loops {
 
     /* Channel statistics of [rows, columns]: mean, and m2 = sum of (x - mean)^2, free of cancellation. */
     void (*moments)(size_t rows, size_t columns, const void *x, double *mean, double *m2);
-    /* y = (x - mean) * scale + shift */
-    void (*normalize)(size_t rows, size_t columns, const void *x, const void *mean, const void *scale,
-                      const void *shift, void *y);
-    /* sum_g += sum of g, sum_gx += sum of g * (x - mean) */
-    void (*normalize_sums)(size_t rows, size_t columns, const void *g, const void *x, const void *mean, double *sum_g,
-                           double *sum_gx);
-    /* gx = scale * (g - mean_g - (x - mean) * slope) */
-    void (*normalize_grad)(size_t rows, size_t columns, const void *g, const void *x, const void *mean,
-                           const void *scale, const void *mean_g, const void *slope, void *gx);
+    /* Rows row..row+rows of y; row `row` of the pooled y (all images' rows counted on). */
+    void (*normalize)(const tarn__normal *y, size_t row, size_t rows);
+    void (*normalize_pool)(const tarn__normal *y, const tarn__window *pool, int64_t row);
+    /* sum_g += sum of g, sum_gx += sum of g * (x - mean), over rows row..row+rows; and gx there. */
+    void (*normalize_sums)(const tarn__normal_grad *job, size_t row, size_t rows, double *sum_g, double *sum_gx);
+    void (*normalize_grad)(const tarn__normal_grad *job, size_t row, size_t rows);
 
     /* Of a vector: B's panels are two wide; one that has at most one vector of columns left is one wide. */
     int64_t lanes;
