@@ -1,6 +1,5 @@
 /* Batch Normalization, fused and composed. */
-#include "tensor/batchnorm.h"
-#include "autograd/op.h"
+#include "autograd/batchnorm_impl.h"
 #include "autograd/ops.h"
 
 #include <inttypes.h>
@@ -46,20 +45,16 @@ static bool grad_shape(tarn_node *n)
 
 static bool grad_run(tarn_node *n)
 {
-    const tarn__batchnorm *b = n->attr;
-    const void *g = tarn__packed_input(n, G), *x = tarn__packed_input(n, X), *gamma = tarn__packed_input(n, GAMMA);
-    void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(b));
-    if (!g || !x || !gamma || !scratch)
+    tarn__batchnorm_parts parts;
+    tarn__batchnorm_gx job = {
+        .g = tarn__packed_input(n, G), .gx = n->out[0]->data, .ggamma = n->out[1]->data, .gbeta = n->out[2]->data};
+    if (!job.g || !tarn__is_batchnorm_grad(n, &(tarn_tensor *){NULL}, &parts) ||
+        !tarn__batchnorm_arrays(n, &parts, &job.x))
         return false;
-    tarn__batchnorm_grad(
-        b,
-        &(tarn__batchnorm_gx){
-            .x = {.x = x, .gamma = gamma, .mean = n->in[MEAN]->data, .var = n->in[VAR]->data, .eps = b->eps},
-            .g = g,
-            .gx = n->out[0]->data,
-            .ggamma = n->out[1]->data,
-            .gbeta = n->out[2]->data},
-        scratch);
+    void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(parts.b));
+    if (!scratch)
+        return false;
+    tarn__batchnorm_grad(parts.b, &job, scratch);
     return true;
 }
 
@@ -96,7 +91,8 @@ static bool grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, c
     return tarn__vjp_composed(t, n, first, outputs, gy, wanted, gx);
 }
 
-TARN__OP(batchnorm_grad_op, "batchnorm_grad", grad_shape, grad_run, grad_vjp);
+TARN__OP(batchnorm_grad_op, "batchnorm_grad", grad_shape, grad_run, grad_vjp, .fuse = tarn__batchnorm_grad_fuse,
+         .partial = true);
 
 /* ---- training: x, gamma, beta -> y, and mean and var in f64 for the gradient ---- */
 
@@ -113,17 +109,26 @@ static bool train_shape(tarn_node *n)
            tarn__output(n, TARN_F64, 1, &attr->b.columns);
 }
 
+/* Output i of n, which may be needed only here. */
+static void *output_data(const tarn_node *n, int i)
+{
+    const tarn_tensor *x = n->out[i];
+    return x->data ? x->data : tarn__scratch(n, tarn__bytes(x));
+}
+
 static bool train_run(tarn_node *n)
 {
     const batchnorm_attr *attr = n->attr;
     const void *x = tarn__packed_input(n, 0), *gamma = tarn__packed_input(n, 1), *beta = tarn__packed_input(n, 2);
     void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(&attr->b));
-    if (!x || !gamma || !beta || !scratch)
+    double *mean = output_data(n, 1), *var = output_data(n, 2);
+    if (!x || !gamma || !beta || !scratch || !mean || !var)
         return false;
-    double *mean = n->out[1]->data, *var = n->out[2]->data;
-    tarn__batchnorm_moments(&attr->b, x, mean, var, scratch);
+    if (!n->out[1]->ready || !n->out[2]->ready)
+        tarn__batchnorm_moments(&attr->b, x, mean, var, scratch);
     const tarn__normalized normalized = {x, gamma, beta, mean, var, attr->b.eps};
-    tarn__batchnorm_apply(&attr->b, &(tarn__batchnorm_y){.a = normalized, .y = n->out[0]->data}, scratch);
+    if (n->out[0]->data)
+        tarn__batchnorm_apply(&attr->b, &(tarn__batchnorm_y){.a = normalized, .y = n->out[0]->data}, scratch);
     if (tarn__first_run(n))
         update_running(attr, mean, var);
     return true;
@@ -144,7 +149,7 @@ static bool train_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, 
     return true;
 }
 
-TARN__OP(batchnorm_op, "batchnorm", train_shape, train_run, train_vjp);
+TARN__OP(batchnorm_op, "batchnorm", train_shape, train_run, train_vjp, .partial = true);
 
 /* ---- evaluation: x, gamma, beta, running mean and var -> y ---- */
 
@@ -155,19 +160,14 @@ static bool frozen_shape(tarn_node *n)
 
 static bool frozen_run(tarn_node *n)
 {
-    const batchnorm_attr *attr = n->attr;
-    int64_t columns = attr->b.columns;
-    const void *x = tarn__packed_input(n, 0), *gamma = tarn__packed_input(n, 1), *beta = tarn__packed_input(n, 2);
-    double *mean = tarn__scratch(n, (size_t)(2 * columns) * sizeof *mean);
-    void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(&attr->b));
-    if (!x || !gamma || !beta || !mean || !scratch)
+    tarn__batchnorm_parts parts;
+    tarn__normalized arrays;
+    if (!tarn__is_batchnorm(n, &parts) || !tarn__batchnorm_arrays(n, &parts, &arrays))
         return false;
-    for (int64_t c = 0; c < columns; c++) {
-        mean[c] = tarn__load(n->in[3], c * n->in[3]->stride[0]);
-        mean[columns + c] = tarn__load(n->in[4], c * n->in[4]->stride[0]);
-    }
-    const tarn__normalized normalized = {x, gamma, beta, mean, mean + columns, attr->b.eps};
-    tarn__batchnorm_apply(&attr->b, &(tarn__batchnorm_y){.a = normalized, .y = n->out[0]->data}, scratch);
+    void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(parts.b));
+    if (!scratch)
+        return false;
+    tarn__batchnorm_apply(parts.b, &(tarn__batchnorm_y){.a = arrays, .y = n->out[0]->data}, scratch);
     return true;
 }
 
@@ -186,6 +186,52 @@ static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy,
 }
 
 TARN__OP(batchnorm_frozen_op, "batchnorm_frozen", frozen_shape, frozen_run, frozen_vjp);
+
+/* ---- for those that fuse with it ---- */
+
+bool tarn__is_batchnorm(const tarn_node *n, tarn__batchnorm_parts *parts)
+{
+    bool training = n->op == &batchnorm_op;
+    if (!training && n->op != &batchnorm_frozen_op)
+        return false;
+    *parts = (tarn__batchnorm_parts){.b = &((const batchnorm_attr *)n->attr)->b,
+                                     .x = n->in[0],
+                                     .gamma = n->in[1],
+                                     .beta = n->in[2],
+                                     .mean = training ? n->out[1] : n->in[3],
+                                     .var = training ? n->out[2] : n->in[4]};
+    return true;
+}
+
+bool tarn__is_batchnorm_grad(const tarn_node *n, tarn_tensor **g, tarn__batchnorm_parts *parts)
+{
+    if (n->op != &batchnorm_grad_op)
+        return false;
+    *g = n->in[G];
+    *parts = (tarn__batchnorm_parts){n->attr, n->in[X], n->in[GAMMA], NULL, n->in[MEAN], n->in[VAR]};
+    return true;
+}
+
+static const double *in_f64(const tarn_node *n, const tarn_tensor *x)
+{
+    if (x->dtype == TARN_F64 && tarn_is_contiguous(x))
+        return x->data;
+    double *wide = tarn__scratch(n, (size_t)x->numel * sizeof *wide);
+    for (int64_t c = 0; wide && c < x->numel; c++)
+        wide[c] = tarn__load(x, c * x->stride[0]);
+    return wide;
+}
+
+bool tarn__batchnorm_arrays(const tarn_node *n, const tarn__batchnorm_parts *parts, tarn__normalized *arrays)
+{
+    *arrays = (tarn__normalized){.x = tarn__packed(n, parts->x),
+                                 .gamma = tarn__packed(n, parts->gamma),
+                                 .beta = parts->beta ? tarn__packed(n, parts->beta) : NULL,
+                                 .mean = in_f64(n, parts->mean),
+                                 .var = in_f64(n, parts->var),
+                                 .eps = parts->b->eps};
+    return arrays->x && arrays->gamma && (arrays->beta || !parts->beta) && arrays->mean && arrays->var;
+}
 
 /* ---- composed: the running statistics move when y is looked at through this view ---- */
 

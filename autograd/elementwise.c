@@ -1,6 +1,5 @@
 /* The ops of tensor/elementwise.def, comparisons, where and cast. */
-#include "tensor/elementwise.h"
-#include "autograd/op.h"
+#include "autograd/batchnorm_impl.h"
 #include "autograd/ops.h"
 
 /* ---- what every row shares ---- */
@@ -105,6 +104,21 @@ static int chain_add(chain *c, const tarn_node *n)
     return ~slot;
 }
 
+bool tarn__is_elementwise(const tarn_node *n)
+{
+    return n->op->fuse == chain_fuse;
+}
+
+bool tarn__is_unary(const tarn_node *n, tarn__unary loop)
+{
+    return n->op->fuse == chain_fuse && n->n_in == 1 && ((const elementwise_attr *)n->attr)->loop == (int)loop;
+}
+
+bool tarn__is_binary(const tarn_node *n, tarn__binary loop)
+{
+    return n->op->fuse == chain_fuse && n->n_in == 2 && ((const elementwise_attr *)n->attr)->loop == (int)loop;
+}
+
 static bool chain_run(tarn_node *n)
 {
     const tarn__program *program = n->fusion_data;
@@ -114,6 +128,8 @@ static bool chain_run(tarn_node *n)
 
 static bool chain_fuse(tarn_node *n)
 {
+    if (tarn__is_unary(n, TARN__UNARY_relu) && tarn__relu_fuse(n))
+        return true;
     if (n->out[0]->numel < CHAIN_FROM)
         return false;
     chain c = {.last = n, .leaves = n->n_in, .steps = 1};

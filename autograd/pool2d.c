@@ -1,5 +1,5 @@
 /* Pooling over windows of [N,H,W,C]. */
-#include "autograd/op.h"
+#include "autograd/batchnorm_impl.h"
 #include "autograd/ops.h"
 #include "tensor/kernels/kernels.h"
 #include "tensor/parallel.h"
@@ -60,16 +60,17 @@ static void max_pool_tile(void *context, int64_t tile)
     const tarn__window *w = &j->attr->window;
     int64_t image = tile / w->p, row = tile * w->q * w->c;
     j->loops->max_pool_row(w, j->from + (size_t)image * image_bytes(j), tile % w->p, j->to + (size_t)row * j->size,
-                           j->at + row);
+                           j->at ? j->at + row : NULL);
 }
 
 static bool max_pool_run(tarn_node *n)
 {
     const pool_attr *attr = n->attr;
     const void *x = tarn__packed_input(n, 0);
-    if (!x)
+    void *y = n->out[0]->data ? n->out[0]->data : tarn__scratch(n, tarn__bytes(n->out[0]));
+    if (!x || !y)
         return false;
-    job j = job_of(n, x, n->out[0]->data, n->out[1]->data);
+    job j = job_of(n, x, y, n->out[1]->data);
     tarn__parallel_for(attr->n * attr->window.p, max_pool_tile, &j);
     return true;
 }
@@ -121,9 +122,26 @@ static bool gather_run(tarn_node *n)
 static bool scatter_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
 static bool gather_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
 
-TARN__OP(max_pool2d_op, "max_pool2d", max_pool_shape, max_pool_run, max_pool_vjp);
+TARN__OP(max_pool2d_op, "max_pool2d", max_pool_shape, max_pool_run, max_pool_vjp, .fuse = tarn__max_pool2d_fuse,
+         .partial = true);
 TARN__OP(max_pool2d_grad_op, "max_pool2d_grad", image_shape, scatter_run, scatter_vjp);
 TARN__OP(max_pool2d_pick_op, "max_pool2d_pick", pooled_shape, gather_run, gather_vjp);
+
+static const tarn__window *by_two(const tarn_node *n)
+{
+    const tarn__window *w = &((const pool_attr *)n->attr)->window;
+    return w->r == 2 && w->s == 2 && w->stride == 2 && w->padding == 0 ? w : NULL;
+}
+
+const tarn__window *tarn__is_max_pool2d(const tarn_node *n)
+{
+    return n->op == &max_pool2d_op ? by_two(n) : NULL;
+}
+
+const tarn__window *tarn__is_max_pool2d_grad(const tarn_node *n)
+{
+    return n->op == &max_pool2d_grad_op ? by_two(n) : NULL;
+}
 
 static bool max_pool_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {

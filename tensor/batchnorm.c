@@ -266,8 +266,10 @@ static void finish_sums(const job *j, const tarn__batchnorm_gx *g)
         double rest = x->mean[c] - get(j, j->g.a.mean, c), inverse = 1 / sqrt(x->var[c] + x->eps);
         double sum_g = j->first[c], sum_gx = j->second[c] - rest * sum_g;
         double s = sum_gx * inverse * inverse / rows;
-        put(j, g->gbeta, c, sum_g);
-        put(j, g->ggamma, c, sum_gx * inverse);
+        if (g->gbeta)
+            put(j, g->gbeta, c, sum_g);
+        if (g->ggamma)
+            put(j, g->ggamma, c, sum_gx * inverse);
         put(j, scale, c, get(j, x->gamma, c) * inverse);
         put(j, slope, c, s);
         put(j, mean_g, c, sum_g / rows - rest * s);
@@ -307,5 +309,6 @@ void tarn__batchnorm_grad(const tarn__batchnorm *b, const tarn__batchnorm_gx *g,
         j.g.pool = NULL;
         j.g.relu = TARN__MASK_NONE;
     }
-    tarn__parallel_for(tiles_of(&j), grad_tile, &j);
+    if (g->gx)
+        tarn__parallel_for(tiles_of(&j), grad_tile, &j);
 }

@@ -32,7 +32,7 @@ typedef struct tarn__batchnorm_y {
     bool relu;                /* else y is the sum itself */
     const tarn__window *pool; /* NULL: none; only without b and residual */
     void *y;
-    int32_t *at;
+    int32_t *at; /* NULL: not needed */
 } tarn__batchnorm_y;
 
 void tarn__batchnorm_apply(const tarn__batchnorm *b, const tarn__batchnorm_y *y, void *scratch);
@@ -49,8 +49,8 @@ typedef struct tarn__batchnorm_gx {
     const int32_t *at;
     tarn__normal_mask relu; /* relu's mask: none; y = BN(x) > 0; or the given y > 0 */
     const void *y;
-    void *masked; /* where g goes after both; NULL: nowhere */
-    void *gx, *ggamma, *gbeta;
+    void *masked;              /* where g goes after both; NULL: nowhere */
+    void *gx, *ggamma, *gbeta; /* NULL: not needed */
 } tarn__batchnorm_gx;
 
 void tarn__batchnorm_grad(const tarn__batchnorm *b, const tarn__batchnorm_gx *g, void *scratch);

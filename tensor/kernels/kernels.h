@@ -64,7 +64,7 @@ typedef struct tarn__winograd {
     int64_t h, w, pixel, y, x;
     int64_t channels; /* how many of the pixel's, from `image` or `out` on */
     void *transformed;
-    int64_t plane; /* elements from one of the 36 planes to the next */
+    int64_t plane;       /* elements from one of the 36 planes to the next */
     int64_t panel, tile; /* panel 0: a plane is a row of `channels`; else it is a packed B, of whose panels, `panel`
                             elements each, this is row `tile` */
 
@@ -80,7 +80,7 @@ typedef struct tarn__affine {
 } tarn__affine;
 
 /* y = relu(a + b + residual), of which all but a may be left out. Pooled by windows of 2x2, y is the largest of each, and
- * `at` its position h*W+w. */
+ * `at`, if not NULL, its position h*W+w. */
 typedef struct tarn__normal {
     size_t columns;
     tarn__affine a, b;    /* b.x NULL: none */
