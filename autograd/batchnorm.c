@@ -105,8 +105,12 @@ static bool train_shape(tarn_node *n)
                                "x %s has %" PRId64 " value a channel: training needs at least 2, since the variance "
                                "of one says nothing",
                                TARN__SHAPE_TEXT(x), attr->b.rows);
-    return tarn__output(n, x->dtype, x->ndim, x->shape) && tarn__output(n, TARN_F64, 1, &attr->b.columns) &&
-           tarn__output(n, TARN_F64, 1, &attr->b.columns);
+    if (!tarn__output(n, x->dtype, x->ndim, x->shape) || !tarn__output(n, TARN_F64, 1, &attr->b.columns) ||
+        !tarn__output(n, TARN_F64, 1, &attr->b.columns))
+        return false;
+    /* what y is made of the first time, it is made of every time, whoever sums x then */
+    n->out[1]->kept = n->out[2]->kept = true;
+    return true;
 }
 
 /* Output i of n, which may be needed only here. */
@@ -116,22 +120,33 @@ static void *output_data(const tarn_node *n, int i)
     return x->data ? x->data : tarn__scratch(n, tarn__bytes(x));
 }
 
-static bool train_run(tarn_node *n)
+bool tarn__batchnorm_finish(tarn_node *n, const void *x, const double *mean, const double *var)
 {
     const batchnorm_attr *attr = n->attr;
-    const void *x = tarn__packed_input(n, 0), *gamma = tarn__packed_input(n, 1), *beta = tarn__packed_input(n, 2);
-    void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(&attr->b));
-    double *mean = output_data(n, 1), *var = output_data(n, 2);
-    if (!x || !gamma || !beta || !scratch || !mean || !var)
-        return false;
-    if (!n->out[1]->ready || !n->out[2]->ready)
-        tarn__batchnorm_moments(&attr->b, x, mean, var, scratch);
-    const tarn__normalized normalized = {x, gamma, beta, mean, var, attr->b.eps};
-    if (n->out[0]->data)
+    if (n->out[0]->data) {
+        const void *gamma = tarn__packed_input(n, 1), *beta = tarn__packed_input(n, 2);
+        void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(&attr->b));
+        if (!gamma || !beta || !scratch)
+            return false;
+        const tarn__normalized normalized = {x, gamma, beta, mean, var, attr->b.eps};
         tarn__batchnorm_apply(&attr->b, &(tarn__batchnorm_y){.a = normalized, .y = n->out[0]->data}, scratch);
+    }
     if (tarn__first_run(n))
         update_running(attr, mean, var);
     return true;
+}
+
+static bool train_run(tarn_node *n)
+{
+    const batchnorm_attr *attr = n->attr;
+    const void *x = tarn__packed_input(n, 0);
+    void *scratch = tarn__scratch(n, tarn__batchnorm_scratch(&attr->b));
+    double *mean = output_data(n, 1), *var = output_data(n, 2);
+    if (!x || !scratch || !mean || !var)
+        return false;
+    if (!n->out[1]->ready || !n->out[2]->ready)
+        tarn__batchnorm_moments(&attr->b, x, mean, var, scratch);
+    return tarn__batchnorm_finish(n, x, mean, var);
 }
 
 static bool train_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
@@ -149,7 +164,7 @@ static bool train_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, 
     return true;
 }
 
-TARN__OP(batchnorm_op, "batchnorm", train_shape, train_run, train_vjp, .partial = true);
+TARN__OP(batchnorm_op, "batchnorm", train_shape, train_run, train_vjp, .fuse = tarn__batchnorm_fuse, .partial = true);
 
 /* ---- evaluation: x, gamma, beta, running mean and var -> y ---- */
 
@@ -321,6 +336,8 @@ static bool prepare(tarn_tape *t, tarn_tensor *const *in, const tarn_running_sta
                                      : 0.1};
     for (int i = 0; i < x->ndim - 1; i++)
         attr->b.rows *= x->shape[i];
+    if (x->ndim == 4 && x->numel > 0)
+        attr->b.bands = tarn__bands_of(x->shape[0], x->shape[1], x->shape[2]);
     if (running)
         attr->running = *running;
     return true;

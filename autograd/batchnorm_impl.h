@@ -5,6 +5,7 @@
 
 #include "autograd/op.h"
 #include "tensor/batchnorm.h"
+#include "tensor/conv2d.h"
 
 /* The tensors that a normalized y, or its gradient, is made from. */
 typedef struct tarn__batchnorm_parts {
@@ -21,6 +22,13 @@ bool tarn__is_batchnorm_grad(const tarn_node *n, tarn_tensor **g, tarn__batchnor
 /* The parts as arrays, packed, mean and var in f64, for the run of n. False with an error when there is no memory. */
 bool tarn__batchnorm_arrays(const tarn_node *n, const tarn__batchnorm_parts *parts, tarn__normalized *arrays);
 
+/* What is left of the run of tarn_batchnorm in training, when mean and variance of x are known: y, if it is needed, and
+ * the running statistics. */
+bool tarn__batchnorm_finish(tarn_node *n, const void *x, const double *mean, const double *var);
+
+/* The convolution of a tarn_conv2d node; NULL of any other. (autograd/conv2d.c) */
+const tarn__conv2d *tarn__is_conv2d(const tarn_node *n);
+
 /* The window of a max pooling node, or of its gradient's node, if it is 2x2, stride 2, without padding; else NULL. */
 const tarn__window *tarn__is_max_pool2d(const tarn_node *n);
 const tarn__window *tarn__is_max_pool2d_grad(const tarn_node *n);
@@ -35,5 +43,9 @@ bool tarn__is_binary(const tarn_node *n, tarn__binary loop);
 bool tarn__relu_fuse(tarn_node *n);
 bool tarn__max_pool2d_fuse(tarn_node *n);
 bool tarn__batchnorm_grad_fuse(tarn_node *n);
+
+/* BatchNorm in training of conv2d(x, w), or of that plus a bias: the convolution adds the bias and sums mean and variance
+ * as it writes. Same bits as unfused. (autograd/conv2d_fusion.c) */
+bool tarn__batchnorm_fuse(tarn_node *n);
 
 #endif

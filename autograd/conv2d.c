@@ -2,8 +2,7 @@
  *   y = conv(x, w)         gx = input_grad(g, w)    gw = weight_grad(g, x)
  *   y = input_grad(g, w)   gg = conv(gy, w)         gw = weight_grad(g, gy)
  *   y = weight_grad(g, x)  gg = conv(x, gy)         gx = input_grad(g, gy) */
-#include "tensor/conv2d.h"
-#include "autograd/op.h"
+#include "autograd/batchnorm_impl.h"
 #include "autograd/ops.h"
 
 #include <inttypes.h>
@@ -53,6 +52,11 @@ static bool conv2d_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy,
 }
 
 TARN__OP(conv2d_op, "conv2d", conv2d_shape, conv2d_run, conv2d_vjp);
+
+const tarn__conv2d *tarn__is_conv2d(const tarn_node *n)
+{
+    return n->op == &conv2d_op ? n->attr : NULL;
+}
 
 /* ---- its input gradient ---- */
 

@@ -6,7 +6,7 @@
 
 /* Rows are cut into tiles by shape alone; each tile's sums are doubles, joined in the order of the tiles. There are not
  * so many that joining would take time. Where rows are shorter than a vector can be, FOLD of them are one wide row. */
-enum { TILE_ELEMENTS = 32768, MIN_ROWS = 16, MAX_TILES = 128, FOLD = 16, VECTORS = 7 };
+enum { TILE_ELEMENTS = 32768, MIN_ROWS = 16, MAX_TILES = 128, FOLD = TARN__BANDED_FROM, VECTORS = 7 };
 
 typedef struct job {
     const tarn__batchnorm *b;
@@ -48,11 +48,17 @@ static size_t scratch_of(const job *j)
     return (size_t)((2 * (j->tiles + 1) + VECTORS) * j->columns) * sizeof(double);
 }
 
+static bool is_banded(const tarn__batchnorm *b)
+{
+    return b->bands.count > 0 && b->columns >= TARN__BANDED_FROM;
+}
+
 size_t tarn__batchnorm_scratch(const tarn__batchnorm *b)
 {
     job folded = job_of(b, false, NULL), pooled = job_of(b, true, NULL);
     size_t a = scratch_of(&folded), c = scratch_of(&pooled);
-    return a > c ? a : c;
+    size_t bands = is_banded(b) ? (size_t)(2 * b->bands.count * b->columns) * sizeof(double) : 0, most = a > c ? a : c;
+    return most > bands ? most : bands;
 }
 
 /* The i-th vector of `columns` reals, behind the tiles' sums. */
@@ -132,10 +138,50 @@ static void join_moments(int64_t columns, double n, double seen, const double *m
     }
 }
 
+void tarn__batchnorm_join(const tarn__bands *bands, int64_t columns, const double *means, const double *m2s,
+                          double *mean, double *var)
+{
+    double seen = 0;
+    for (int64_t c = 0; c < columns; c++)
+        mean[c] = var[c] = 0;
+    for (int64_t band = 0; band < bands->count; band++) {
+        int64_t pixels;
+        tarn__band_start(bands, band, &pixels);
+        join_moments(columns, (double)pixels, seen, means + band * columns, m2s + band * columns, mean, var);
+        seen += (double)pixels;
+    }
+    for (int64_t c = 0; c < columns; c++)
+        var[c] /= seen;
+}
+
+/* Bands of about a tile's elements at a time. */
+static int64_t bands_in_item(const tarn__batchnorm *b)
+{
+    int64_t items = tarn__tiles(b->rows * b->columns, TILE_ELEMENTS);
+    return tarn__tiles(b->bands.count, items);
+}
+
+static void band_item(void *context, int64_t item)
+{
+    const job *j = context;
+    const tarn__bands *bands = &j->b->bands;
+    int64_t at_once = bands_in_item(j->b), columns = j->b->columns;
+    for (int64_t band = item * at_once; band < (item + 1) * at_once && band < bands->count; band++) {
+        int64_t pixels, start = tarn__band_start(bands, band, &pixels);
+        j->loops->moments((size_t)pixels, (size_t)columns, j->x + (size_t)(start * columns) * j->size,
+                          j->first + band * columns, j->first + (bands->count + band) * columns);
+    }
+}
+
 void tarn__batchnorm_moments(const tarn__batchnorm *b, const void *x, double *mean, double *var, void *scratch)
 {
     job j = job_of(b, false, scratch);
     j.x = x;
+    if (is_banded(b)) {
+        tarn__parallel_for(tarn__tiles(b->bands.count, bands_in_item(b)), band_item, &j);
+        tarn__batchnorm_join(&b->bands, b->columns, j.first, j.first + b->bands.count * b->columns, mean, var);
+        return;
+    }
     tarn__parallel_for(tiles_of(&j), moments_tile, &j);
     for (int64_t c = 0; c < b->columns; c++)
         mean[c] = var[c] = 0;

@@ -3,13 +3,22 @@
 #ifndef TARN__BATCHNORM_H
 #define TARN__BATCHNORM_H
 
+#include "tensor/bands.h"
 #include "tensor/kernels/kernels.h"
 
 typedef struct tarn__batchnorm {
     tarn_dtype dtype;
     int64_t rows, columns;
     double eps;
+    tarn__bands bands; /* of images: how mean and variance are summed. count 0: not images */
 } tarn__batchnorm;
+
+/* From how many columns on that is so; narrower rows are folded. */
+enum { TARN__BANDED_FROM = 16 };
+
+/* mean[c] and var[c] of all bands, from each band's mean and m2, [bands, columns] (Chan, Golub and LeVeque 1979). */
+void tarn__batchnorm_join(const tarn__bands *bands, int64_t columns, const double *means, const double *m2s,
+                          double *mean, double *var);
 
 /* Bytes of scratch memory for any of the functions below. */
 size_t tarn__batchnorm_scratch(const tarn__batchnorm *b);

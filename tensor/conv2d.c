@@ -7,6 +7,7 @@
  *
  * Winograd does a quarter of the products, for some work around them, which few channels do not repay; and it rounds
  * more, which f64 is not there for. */
+#include "tensor/batchnorm.h"
 #include "tensor/conv2d_impl.h"
 
 #include <string.h>
@@ -44,7 +45,7 @@ size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
 
 bool tarn__conv2d_has_extra(const tarn__conv2d *v)
 {
-    return !is_empty(v) && tarn__conv2d_algorithm_of(v, TARN__FORWARD)->has_extra(v);
+    return !is_empty(v) && v->k >= TARN__BANDED_FROM && tarn__conv2d_algorithm_of(v, TARN__FORWARD)->has_extra(v);
 }
 
 void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra, void *y,
@@ -99,21 +100,31 @@ void tarn__conv2d_sum_pieces(tarn_dtype dtype, int64_t pieces, int64_t count, co
     tarn__parallel_for(tarn__tiles(count, SUM_TILE), piece_sum_tile, &(piece_sum){dtype, pieces, count, parts, total});
 }
 
-void tarn__conv2d_join_moments(const tarn__conv2d *v, int64_t count, const double *parts,
-                               const tarn__conv2d_extra *extra)
+/* ---- moments of y ---- */
+
+void tarn__conv2d_cut_moments(const tarn__conv2d *v, const tarn__bands *bands, const tarn__conv2d_extra *extra,
+                              tarn__conv2d_moments *m, char **scratch)
 {
-    double seen = 0, *mean = extra->mean, *m2 = extra->var;
-    for (int64_t c = 0; c < v->k; c++)
-        mean[c] = m2[c] = 0;
-    for (int64_t i = 0; i < count; i++, parts += tarn__moments_part(v)) {
-        const double n = parts[0], share = n / (seen + n);
-        for (int64_t c = 0; c < v->k; c++) {
-            const double delta = parts[1 + c] - mean[c];
-            mean[c] += delta * share;
-            m2[c] += parts[1 + v->k + c] + delta * delta * seen * share;
-        }
-        seen += n;
+    *m = (tarn__conv2d_moments){.dtype = v->dtype, .channels = v->k, .bands = *bands};
+    if (extra && !extra->mean)
+        return;
+    const size_t bytes = (size_t)(bands->count * v->k) * sizeof(double);
+    m->mean = tarn__cut(scratch, bytes);
+    m->m2 = tarn__cut(scratch, bytes);
+}
+
+void tarn__conv2d_band_moments(const tarn__conv2d_moments *m, const void *y, int64_t first, int64_t last)
+{
+    const size_t pixel = (size_t)m->channels * tarn_dtype_size(m->dtype);
+    for (int64_t band = first; band < last; band++) {
+        int64_t pixels;
+        const int64_t start = tarn__band_start(&m->bands, band, &pixels);
+        tarn__loops_of(m->dtype)->moments((size_t)pixels, (size_t)m->channels, (const char *)y + (size_t)start * pixel,
+                                          m->mean + band * m->channels, m->m2 + band * m->channels);
     }
-    for (int64_t c = 0; c < v->k; c++)
-        m2[c] /= seen;
+}
+
+void tarn__conv2d_join_moments(const tarn__conv2d_moments *m, const tarn__conv2d_extra *extra)
+{
+    tarn__batchnorm_join(&m->bands, m->channels, m->mean, m->m2, extra->mean, extra->var);
 }

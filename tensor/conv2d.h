@@ -24,8 +24,7 @@ typedef struct tarn__conv2d_extra {
     double *mean, *var; /* [K]: mean and variance of y's channels, over all pixels; NULL: not wanted */
 } tarn__conv2d_extra;
 
-/* Whether this shape's algorithm can do so. Mean and variance then are those of tensor/batchnorm.h but for the rounding:
- * pixels are summed in other groups. */
+/* Whether this shape's algorithm can do so. Mean and variance have the bits of tarn__batchnorm_moments. */
 bool tarn__conv2d_has_extra(const tarn__conv2d *v);
 
 /* All row-major. extra NULL: nothing. */

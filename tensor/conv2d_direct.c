@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { TILE_PIXELS = 192, MIN_ITEMS = 16, COLUMN_GROUP = 64, WEIGHT_PIECES = 8 };
+enum { TILE_PIXELS = 192, MAX_TILE_PIXELS = 512, MIN_ITEMS = 16, COLUMN_GROUP = 64, WEIGHT_PIECES = 8 };
 
 /* Output pixel (i, j) of a phase is the sum over taps t of the input pixel (i*step + tap_y[t], j*step + tap_x[t]). */
 typedef struct correlation {
@@ -38,8 +38,9 @@ typedef struct correlation {
     int64_t group_weights;
     char *own; /* of each thread */
     size_t own_bytes;
+    tarn__bands bands;
     const char *bias;
-    double *moments; /* in parts, one a tile; NULL: not wanted */
+    tarn__conv2d_moments moments;
 } correlation;
 
 /* ---- geometry ---- */
@@ -78,8 +79,13 @@ static void cut_tiles(correlation *c)
         c->low_y = c->low_x = 0;
     c->strip_w = c->in_place ? c->in_w : (c->columns - 1) * c->in_step + c->high_x - c->low_x + 1;
     c->tile_rows = tarn__min(c->rows, tarn__max(1, TILE_PIXELS / c->columns));
-    c->tile_images =
-        c->tile_rows < c->rows ? 1 : tarn__min(c->images, tarn__max(1, TILE_PIXELS / (c->rows * c->columns)));
+    if (c->tile_rows < c->rows && c->tile_rows > TARN__BAND_ROWS)
+        c->tile_rows -= c->tile_rows % TARN__BAND_ROWS;
+    else if (c->tile_rows < c->rows && TARN__BAND_ROWS * c->columns <= MAX_TILE_PIXELS)
+        c->tile_rows = TARN__BAND_ROWS;
+    const int64_t images = tarn__max(1, TILE_PIXELS / (c->rows * c->columns));
+    const int64_t group = tarn__max(1, tarn__bands_of(c->images, c->rows, c->columns).group);
+    c->tile_images = c->tile_rows < c->rows ? 1 : tarn__min(c->images, tarn__round_up(images, group));
     /* in each direction, how much of the strip do the taps use? */
     const int64_t strip = strip_rows(c, c->tile_rows) * c->strip_w;
     c->patches = !c->in_place && strip > c->tile_rows * c->columns * c->taps;
@@ -153,6 +159,7 @@ static correlation forward_of(const tarn__conv2d *v, char **scratch)
     c.in_h = v->h, c.in_w = v->w, c.in_c = v->c, c.in_step = v->stride;
     c.out_h = v->p, c.out_w = v->q, c.out_c = v->k, c.out_step = 1;
     c.rows = v->p, c.columns = v->q;
+    c.bands = tarn__bands_of(v->n, v->p, v->q);
     cut_taps(&c, v, scratch);
     forward_taps(&c, v);
     cut_tiles(&c);
@@ -274,12 +281,12 @@ static void correlate_item(void *context, int64_t item)
                                            .c_row = t.c_row,
                                            .bias = c->bias ? c->bias + (size_t)to * c->size : NULL});
     }
-    if (c->moments) {
-        const int64_t rows = t.images * t.rows * c->columns;
-        double *part = c->moments + item * (1 + 2 * c->out_c);
-        part[0] = (double)rows;
-        c->loops->moments((size_t)rows, (size_t)c->out_c, c->out + (size_t)t.c_row[0] * c->size, part + 1,
-                          part + 1 + c->out_c);
+    if (c->moments.mean) {
+        const tarn__bands *b = &c->bands;
+        const int64_t first = b->group > 0 ? t.image / b->group : t.image * b->per_image + t.row / TARN__BAND_ROWS;
+        const int64_t count =
+            b->group > 0 ? tarn__tiles(t.images, b->group) : t.images * tarn__tiles(t.rows, TARN__BAND_ROWS);
+        tarn__conv2d_band_moments(&c->moments, c->out, first, first + count);
     }
 }
 
@@ -321,11 +328,15 @@ static void correlate(correlation *c, const tarn__conv2d *v, const void *w, bool
     tarn__parallel_for(c->tiles * c->column_groups, correlate_item, c);
 }
 
-/* A tile's pixels lie together in y, and the tile has all of their channels. */
+/* A tile covers whole bands, with all of their channels. */
 static bool direct_has_extra(const tarn__conv2d *v)
 {
     char *at = NULL;
-    return forward_of(v, &at).column_groups == 1;
+    const correlation c = forward_of(v, &at);
+    const bool whole = c.bands.group > 0
+                           ? c.tile_rows == c.rows && (c.tile_images % c.bands.group == 0 || c.tile_images == c.images)
+                           : c.tile_rows == c.rows || c.tile_rows % TARN__BAND_ROWS == 0;
+    return whole && c.column_groups == 1;
 }
 
 static void direct_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra,
@@ -333,11 +344,11 @@ static void direct_forward(const tarn__conv2d *v, const void *x, const void *w, 
 {
     char *at = scratch;
     correlation c = forward_of(v, &at);
-    double *moments = tarn__cut(&at, (size_t)(c.tiles * tarn__moments_part(v)) * sizeof *moments);
-    c.in = x, c.out = y, c.bias = extra->bias, c.moments = extra->mean ? moments : NULL;
+    tarn__conv2d_cut_moments(v, &c.bands, extra, &c.moments, &at);
+    c.in = x, c.out = y, c.bias = extra->bias;
     correlate(&c, v, w, false, at);
-    if (c.moments)
-        tarn__conv2d_join_moments(v, c.tiles, moments, extra);
+    if (extra->mean)
+        tarn__conv2d_join_moments(&c.moments, extra);
 }
 
 /* A stride beyond the taps leaves pixels that no output has seen. */
@@ -475,7 +486,7 @@ static size_t direct_scratch(const tarn__conv2d *v, tarn__conv2d_product product
                 weight_sum_of(&c, &at);
             } else {
                 if (product == TARN__FORWARD)
-                    tarn__cut(&at, (size_t)(c.tiles * tarn__moments_part(v)) * sizeof(double));
+                    tarn__conv2d_cut_moments(v, &c.bands, NULL, &c.moments, &at);
                 cut_weights(&c, &at);
                 cut_own(&c, &at);
             }

@@ -2,6 +2,7 @@
 #ifndef TARN__CONV2D_IMPL_H
 #define TARN__CONV2D_IMPL_H
 
+#include "tensor/bands.h"
 #include "tensor/conv2d.h"
 #include "tensor/parallel.h"
 
@@ -22,15 +23,23 @@ const tarn__conv2d_algorithm *tarn__conv2d_algorithm_of(const tarn__conv2d *v, t
 /* total = the sum of `pieces` arrays of `count` elements that follow each other; in the order of the pieces. */
 void tarn__conv2d_sum_pieces(tarn_dtype dtype, int64_t pieces, int64_t count, const void *parts, void *total);
 
-/* Moments of y in parts, one a tile: how many values a channel, each channel's mean, and its sum of squared differences. */
-static inline int64_t tarn__moments_part(const tarn__conv2d *v)
-{
-    return 1 + 2 * v->k;
-}
+/* Moments of y's channels, band by band: mean and the sum of squared differences. */
+typedef struct tarn__conv2d_moments {
+    tarn_dtype dtype;
+    int64_t channels;
+    tarn__bands bands;
+    double *mean, *m2; /* [bands, channels]; NULL: not wanted */
+} tarn__conv2d_moments;
 
-/* Joins them in order (Chan, Golub and LeVeque 1979) into extra->mean and extra->var. */
-void tarn__conv2d_join_moments(const tarn__conv2d *v, int64_t count, const double *parts,
-                               const tarn__conv2d_extra *extra);
+/* Cuts their memory; they are wanted if extra is NULL (where only the size is asked for) or wants them. */
+void tarn__conv2d_cut_moments(const tarn__conv2d *v, const tarn__bands *bands, const tarn__conv2d_extra *extra,
+                              tarn__conv2d_moments *m, char **scratch);
+
+/* Of the bands first..last-1 of y, which has just been written. */
+void tarn__conv2d_band_moments(const tarn__conv2d_moments *m, const void *y, int64_t first, int64_t last);
+
+/* Joins them into extra->mean and extra->var. */
+void tarn__conv2d_join_moments(const tarn__conv2d_moments *m, const tarn__conv2d_extra *extra);
 
 /* Scratch memory is cut with a cursor, which starts at NULL where only its size is wanted. */
 static inline void *tarn__cut(char **at, size_t bytes)

@@ -36,8 +36,10 @@ typedef struct job {
     char *own;      /* of each thread: planes of the input, planes of the products, places of rows */
     size_t v_bytes, m_bytes, own_bytes;
     bool turned; /* weights [K, C] turned by 180 degrees */
+    tarn__bands bands;
+    int64_t unit; /* tiles that cover a band of the output: blocks are whole units, if these are not too large */
     const char *bias;
-    double *moments; /* in parts, one a block; NULL: not wanted */
+    tarn__conv2d_moments moments;
 } job;
 
 static size_t whole_lines(size_t bytes)
@@ -69,7 +71,11 @@ static job job_of(const tarn__conv2d *v, bool turned)
     j.group = tarn__min(tarn__round_up(j.k, lanes), CHANNEL_GROUP);
     j.tiles_y = tarn__tiles(j.out_h, TILE), j.tiles_x = tarn__tiles(j.out_w, TILE);
     j.tiles = j.images * j.tiles_y * j.tiles_x;
+    j.bands = tarn__bands_of(j.images, j.out_h, j.out_w);
+    j.unit = j.bands.group > 0 ? j.bands.group * j.tiles_y * j.tiles_x : j.tiles_x;
     j.block = block_of(j.tiles, PLANES * (j.depth + j.group) * (int64_t)j.size);
+    if (j.unit <= MAX_BLOCK)
+        j.block = tarn__max(j.unit, j.block / j.unit * j.unit);
     j.blocks = tarn__tiles(j.tiles, j.block);
     j.plane_v = plane(&j, ROWS, j.depth);
     j.plane_m = plane(&j, ROWS, j.group);
@@ -81,10 +87,9 @@ static void cut(job *j, char **scratch)
 {
     j->taps = tarn__cut(scratch, (size_t)(9 * j->plane_u) * j->size);
     j->u = tarn__cut(scratch, (size_t)(PLANES * j->plane_u) * j->size);
-    j->v_bytes = whole_lines((size_t)(PLANES * j->block / ROWS * j->plane_v) * j->size);
-    j->m_bytes = whole_lines((size_t)(PLANES * j->block / ROWS * j->plane_m) * j->size);
-    j->own_bytes = j->v_bytes + j->m_bytes + whole_lines(2 * (size_t)j->block * sizeof(int64_t)) +
-                   whole_lines(3 * (size_t)j->group * j->size);
+    j->v_bytes = whole_lines((size_t)(PLANES * tarn__tiles(j->block, ROWS) * j->plane_v) * j->size);
+    j->m_bytes = whole_lines((size_t)(PLANES * tarn__tiles(j->block, ROWS) * j->plane_m) * j->size);
+    j->own_bytes = j->v_bytes + j->m_bytes + whole_lines(2 * (size_t)j->block * sizeof(int64_t));
     j->own = tarn__cut(scratch, (size_t)tarn_threads() * j->own_bytes);
 }
 
@@ -123,46 +128,18 @@ static void weights_item(void *context, int64_t item)
 
 /* ---- forward, and the input gradient ---- */
 
-static double real_at(const job *j, const void *array, int64_t i)
-{
-    return j->size == sizeof(double) ? ((const double *)array)[i] : (double)((const float *)array)[i];
-}
-
-/* Sums of differences d from `shift` over n values: mean = shift + sum/n, m2 = sum of d^2 - sum^2/n. */
-static void keep_moments(const job *j, const tarn__winograd *w, double n, int64_t channel, double *part)
-{
-    part[0] = n;
-    for (int64_t c = 0; c < w->channels; c++) {
-        const double sum = real_at(j, w->sum, c);
-        part[1 + channel + c] = real_at(j, w->shift, c) + sum / n;
-        const double m2 = real_at(j, w->square, c) - sum * sum / n;
-        part[1 + j->k + channel + c] = m2 < 0 ? 0 : m2; /* a NaN stays */
-    }
-}
-
 static void block_output(const job *j, int64_t first, int64_t count, int64_t channel, int64_t channels, char *m,
                          const int64_t *c_row)
 {
     tarn__winograd to = {.h = j->out_h, .w = j->out_w, .pixel = j->k, .channels = channels, .plane = j->plane_m};
-    char *sums = m + j->m_bytes + whole_lines(2 * (size_t)j->block * sizeof(int64_t));
-    double seen = 0;
     if (j->bias)
         to.bias = j->bias + (size_t)channel * j->size;
-    if (j->moments) {
-        to.shift = sums;
-        to.sum = sums + (size_t)j->group * j->size;
-        to.square = sums + 2 * (size_t)j->group * j->size;
-    }
     for (int64_t t = 0; t < count; t++) {
         const int64_t image = place(j, first + t, &to.y, &to.x);
         to.out = j->out + (size_t)(image * j->out_h * j->out_w * j->k + channel) * j->size;
         to.transformed = m + (size_t)c_row[t] * j->size;
-        to.first = t == 0;
         j->loops->winograd_output(&to);
-        seen += (double)(tarn__min(TILE, j->out_h - to.y) * tarn__min(TILE, j->out_w - to.x));
     }
-    if (j->moments)
-        keep_moments(j, &to, seen, channel, j->moments + first / j->block * (1 + 2 * j->k));
 }
 
 static void block_item(void *context, int64_t item)
@@ -197,6 +174,8 @@ static void block_item(void *context, int64_t item)
                                                .c_row = c_row});
         block_output(j, first, count, channel, channels, m, c_row);
     }
+    if (j->moments.mean)
+        tarn__conv2d_band_moments(&j->moments, j->out, first / j->unit, tarn__tiles(first + count, j->unit));
 }
 
 static void convolve(job *j, const void *in, const void *w, void *out, char *scratch)
@@ -209,8 +188,7 @@ static void convolve(job *j, const void *in, const void *w, void *out, char *scr
 
 static bool winograd_has_extra(const tarn__conv2d *v)
 {
-    (void)v;
-    return true;
+    return job_of(v, false).unit <= MAX_BLOCK;
 }
 
 static void winograd_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra,
@@ -218,11 +196,11 @@ static void winograd_forward(const tarn__conv2d *v, const void *x, const void *w
 {
     job j = job_of(v, false);
     char *at = scratch;
-    double *moments = tarn__cut(&at, (size_t)(j.blocks * tarn__moments_part(v)) * sizeof *moments);
-    j.bias = extra->bias, j.moments = extra->mean ? moments : NULL;
+    tarn__conv2d_cut_moments(v, &j.bands, extra, &j.moments, &at);
+    j.bias = extra->bias;
     convolve(&j, x, w, y, at);
-    if (j.moments)
-        tarn__conv2d_join_moments(v, j.blocks, moments, extra);
+    if (extra->mean)
+        tarn__conv2d_join_moments(&j.moments, extra);
 }
 
 static void winograd_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
@@ -338,7 +316,8 @@ static size_t winograd_scratch(const tarn__conv2d *v, tarn__conv2d_product produ
         weight_sum_of(v, &at);
     } else {
         job j = job_of(v, product == TARN__INPUT_GRAD);
-        tarn__cut(&at, (size_t)(j.blocks * tarn__moments_part(v)) * sizeof(double));
+        if (product == TARN__FORWARD)
+            tarn__conv2d_cut_moments(v, &j.bands, NULL, &j.moments, &at);
         cut(&j, &at);
     }
     return (uintptr_t)at;

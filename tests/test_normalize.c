@@ -68,7 +68,7 @@ static world world_new(tarn_dtype dtype, int64_t n, int64_t h, int64_t width, in
     w.pool = (tarn__window){
         .h = h, .w = width, .c = c, .p = h / 2, .q = width / 2, .r = 2, .s = 2, .stride = 2, .dilation = 1};
     w.pooled = n * w.pool.p * w.pool.q * c;
-    w.b = (tarn__batchnorm){dtype, w.rows, c, 1e-5};
+    w.b = (tarn__batchnorm){.dtype = dtype, .rows = w.rows, .columns = c, .eps = 1e-5};
     w.x = coarse(&w, w.count, 1, -2, 3);
     w.x2 = coarse(&w, w.count, 2, -1, 2);
     w.r = coarse(&w, w.count, 3, -1, 1);

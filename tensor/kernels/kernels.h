@@ -67,11 +67,7 @@ typedef struct tarn__winograd {
     int64_t plane;       /* elements from one of the 36 planes to the next */
     int64_t panel, tile; /* panel 0: a plane is a row of `channels`; else it is a packed B, of whose panels, `panel`
                             elements each, this is row `tile` */
-
-    /* of winograd_output: added to each pixel; and what sums of differences from `shift` go to. NULL: none. */
-    const void *bias;
-    void *shift, *sum, *square; /* [channels, in whole vectors]; `first`: shift is yet to be taken, from this tile */
-    bool first;
+    const void *bias;    /* winograd_output adds it to each pixel; NULL: none */
 } tarn__winograd;
 
 /* [rows, columns] to normalize: (x - mean) * scale + shift, by column. */

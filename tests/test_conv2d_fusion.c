@@ -1,0 +1,129 @@
+/* A convolution with its bias and the statistics of the BatchNorm behind it: the same bits as one op after the other, and
+ * indeed run together. */
+#include "autograd/tape_impl.h"
+#include "tensor/params.h"
+#include "tensor/threads.h"
+#include "tests/tape_fixture.h"
+
+enum { TENSORS = 12 };
+
+/* What a step leaves: y, the running statistics, and the gradients. */
+typedef struct result {
+    size_t bytes[TENSORS];
+    void *data[TENSORS];
+    int count;
+    bool together; /* the convolution ran with BatchNorm */
+} result;
+
+static void result_add(result *r, tarn_tensor *x)
+{
+    const size_t bytes = tarn__bytes(x);
+    assert_true(r->count < TENSORS);
+    r->bytes[r->count] = bytes;
+    r->data[r->count] = malloc(bytes + 1);
+    const void *data = tarn_data(x);
+    expect_no_error();
+    memcpy(r->data[r->count++], data, bytes);
+}
+
+typedef struct shape {
+    int64_t n, h, w, c, k;
+    int kernel, stride, padding;
+    bool bias, together;
+} shape;
+
+static tarn_tensor *parameter(tarn_params *p, const char *name, tarn_rng *rng, int ndim, const int64_t *sizes)
+{
+    tarn_tensor *x = tarn_params_add(p, name, ndim, sizes);
+    assert_non_null(x);
+    for (int64_t i = 0; i < tarn_numel(x); i++)
+        tarn__store(x, i, 2 * tarn_rng_uniform(rng) - 1);
+    return x;
+}
+
+static result step(tarn_dtype dtype, const shape *s, bool fusion, int threads)
+{
+    tarn_set_threads(threads);
+    tarn_tape_set_fusion(t, fusion);
+    tarn_params *p = tarn_params_new(dtype);
+    tarn_rng rng = tarn_rng_seed(1);
+    tarn_tensor *x = parameter(p, "x", &rng, 4, (const int64_t[]){s->n, s->h, s->w, s->c});
+    tarn_tensor *w = parameter(p, "w", &rng, 4, (const int64_t[]){s->kernel, s->kernel, s->c, s->k});
+    tarn_tensor *bias = parameter(p, "bias", &rng, 1, &s->k);
+    tarn_tensor *gamma = parameter(p, "gamma", &rng, 1, &s->k), *beta = parameter(p, "beta", &rng, 1, &s->k);
+    const tarn_running_stats running = {tarn_params_add_buffer(p, "mean", 1, &s->k),
+                                        tarn_params_add_buffer(p, "var", 1, &s->k),
+                                        tarn_params_add_buffer(p, "batches", 0, NULL)};
+    tarn_tensor *z = tarn_conv2d(t, x, w, &(tarn_conv2d_opts){.stride = s->stride, .padding = s->padding});
+    if (s->bias)
+        z = tarn_add(t, z, bias);
+    tarn_tensor *normal = tarn_batchnorm(t, z, gamma, beta, &running, NULL);
+    tarn_tensor *y = tarn_relu(t, normal);
+    assert_true(tarn_backward(t, tarn_sum(t, tarn_mul(t, y, y), 0, NULL, false)));
+    expect_no_error();
+    result r = {.together = normal->node->fusion_data != NULL};
+    tarn_tensor *grads[] = {tarn_param_grad(x), tarn_param_grad(w), tarn_param_grad(gamma), tarn_param_grad(beta)};
+    for (size_t i = 0; i < sizeof grads / sizeof *grads; i++)
+        result_add(&r, grads[i]);
+    result_add(&r, running.mean);
+    result_add(&r, running.var);
+    result_add(&r, running.batches);
+    result_add(&r, y);
+    result_add(&r, normal); /* computed again: it was never stored, and nothing moves a second time */
+    result_add(&r, z);
+    result_add(&r, running.var);
+    tarn_tape_reset(t);
+    tarn_params_free(p);
+    tarn_set_threads(0);
+    return r;
+}
+
+static void result_free(result *r)
+{
+    for (int i = 0; i < r->count; i++)
+        free(r->data[i]);
+}
+
+static void assert_same(const result *a, const result *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (int i = 0; i < a->count; i++)
+        assert_memory_equal(a->data[i], b->data[i], a->bytes[i]);
+}
+
+static const shape shapes[] = {
+    {3, 28, 28, 1, 32, 3, 1, 1, true, true},   /* direct, bands of rows */
+    {40, 14, 14, 16, 32, 3, 1, 1, true, true}, /* Winograd, 14 = 3 * 4 + 2 */
+    {33, 7, 9, 8, 17, 3, 1, 1, false, true},   /* one image a band, odd sizes */
+    {70, 3, 5, 4, 16, 3, 1, 1, true, true},    /* several images a band, a rest */
+    {3, 32, 32, 16, 16, 3, 2, 1, false, true}, /* a stride */
+    {2, 30, 40, 8, 64, 1, 1, 0, true, true},   /* 1x1 */
+    {1, 6, 6, 3, 100, 3, 1, 1, true, false},   /* few pixels: channels are cut into groups */
+    {2, 9, 600, 2, 16, 3, 1, 1, true, false},  /* rows longer than a tile */
+    {2, 9, 9, 16, 8, 3, 1, 1, true, false},    /* few channels */
+};
+
+static void fused_has_the_same_bits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (tarn_dtype dtype = TARN_F32; dtype <= TARN_F64; dtype++) {
+            result plain = step(dtype, &shapes[i], false, 1);
+            for (int threads = 1; threads <= 3; threads++) {
+                result fused = step(dtype, &shapes[i], true, threads);
+                assert_same(&plain, &fused);
+                assert_int_equal(fused.together, shapes[i].together);
+                result_free(&fused);
+            }
+            assert_false(plain.together);
+            result_free(&plain);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(fused_has_the_same_bits, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("conv2d fusion", tests, NULL, NULL);
+}
