@@ -94,6 +94,11 @@ static bool is_last_run(const tarn_node *n)
     return n->tape->dropping || ((n->no_grad || is_inside_segment(n)) && !n->tape->eager);
 }
 
+bool tarn__is_unneeded(const tarn_tensor *x)
+{
+    return x->uses == 0 && !x->kept && (x->gone || is_last_run(x->node));
+}
+
 /* The program may read x by name even when the leaves behind it have changed. */
 static bool stays_for_the_program(const tarn_tensor *x)
 {
@@ -104,10 +109,10 @@ static bool stays_for_the_program(const tarn_tensor *x)
 static bool drop(tarn_tensor *x)
 {
     tarn_node *n = x->node;
-    if (!x->ready || x->kept || x->uses > 0 || x->root)
+    if (!x->ready || x->root)
         return false;
-    if (!is_last_run(n) && !x->gone) {
-        n->tape->lingering = true;
+    if (!tarn__is_unneeded(x)) {
+        n->tape->lingering |= x->uses == 0;
         return false;
     }
     if (!n->is_view && (!x->chunk || stays_for_the_program(x)))

@@ -113,8 +113,7 @@ static bool allocate_outputs(tarn_node *n, bool partial)
 {
     for (int i = 0; i < n->n_out; i++) {
         tarn_tensor *x = n->out[i];
-        bool idle = x->uses == 0 && !x->kept && (n->tape->dropping || n->no_grad || x->gone);
-        if (partial && idle)
+        if (partial && tarn__is_unneeded(x))
             continue;
         if (!tarn__elements_take(x))
             return tarn__node_fail(n, "no memory for %s%s", tarn_dtype_name(x->dtype), TARN__SHAPE_TEXT(x));

@@ -72,7 +72,8 @@ TARN_API bool tarn_run(tarn_tensor *x);
 TARN_API bool tarn_keep(tarn_tensor *x);
 
 /* Adds d loss / d p to the gradient of every parameter p that loss depends on, and computes loss. The loss is
- * a tensor on the tape with one element. On error no gradient is changed. */
+ * a tensor on the tape with one element. On error no gradient is changed. What neither loss nor gradients read any more
+ * goes (see tarn_keep). */
 TARN_API bool tarn_backward(tarn_tape *tape, tarn_tensor *loss);
 
 /* grads[j] = sum over i of (d outputs[i] / d inputs[j])^T cotangents[i], for any tensors: leaves, parameters,

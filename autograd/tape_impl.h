@@ -55,6 +55,9 @@ void tarn__hold_inputs(tarn_node *n);
  * more, which are linked to *absorbed unless that is NULL. */
 void tarn__let_go(tarn_node *n, tarn_node **absorbed);
 
+/* Nobody will read x, as far as is known. */
+bool tarn__is_unneeded(const tarn_tensor *x);
+
 /* Lets x go if nobody will read it. */
 void tarn__drop_unused(tarn_tensor *x);
 

@@ -188,7 +188,8 @@ const void *tarn_data(tarn_tensor *x)
     if (!tarn__usable("tarn_data", x, "x") || !tarn__realize(x))
         return NULL;
     if (tarn_is_contiguous(x)) {
-        x->kept |= x->node != NULL; /* while somebody has the pointer */
+        if (x->node)
+            x->kept = true; /* somebody has the pointer now */
         return x->data;
     }
     uint64_t version = x->root ? x->root->version : 0;

@@ -3,6 +3,10 @@
 #include "tensor/params.h"
 #include "tests/tape_fixture.h"
 
+#if CHECK_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 enum { BIG = 20000 }; /* f64 elements: more than stays for being small */
 
 static tarn_tensor *big_new(void)
@@ -112,6 +116,30 @@ static void values_without_gradients_go_at_once(void **state)
     tarn_tape_set_grad(t, true);
     tarn_tape_reset(t);
     tarn_tensor_free(x);
+}
+
+/* A pointer that is read too late is found by AddressSanitizer. */
+static void what_has_gone_is_poisoned(void **state)
+{
+    (void)state;
+#if CHECK_ASAN
+    tarn_params *p = tarn_params_new(TARN_F64);
+    tarn_tensor *w = big_parameter(p);
+    for (int round = 0; round < 2; round++) { /* in heap blocks, then in the pool's */
+        tarn_tensor *gone = tarn_exp(t, w), *loss = sum(tarn_square(t, gone));
+        assert_true(isfinite(tarn_item(loss)));
+        const char *there = gone->data;
+        assert_false(__asan_address_is_poisoned(there + 100));
+        assert_true(tarn_backward(t, loss));
+        assert_false(gone->ready);
+        assert_true(__asan_address_is_poisoned(there + 100));
+        tarn_tape_reset(t);
+        assert_int_equal(t->pool.capacity > 0, 1);
+    }
+    tarn_params_free(p);
+#else
+    skip();
+#endif
 }
 
 /* ---- what stays ---- */
@@ -411,6 +439,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(values_go_when_nobody_will_read_them, setup, teardown),
         cmocka_unit_test_setup_teardown(values_stay_while_backward_may_come, setup, teardown),
         cmocka_unit_test_setup_teardown(values_without_gradients_go_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_has_gone_is_poisoned, setup, teardown),
         cmocka_unit_test_setup_teardown(kept_values_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pointer_stays_valid, setup, teardown),
         cmocka_unit_test_setup_teardown(small_values_can_be_read_after_a_change, setup, teardown),
