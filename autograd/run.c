@@ -215,9 +215,10 @@ bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool dropping
     t->dropping = dropping;
     for (size_t i = 0; i < n; i++)
         tarn__use(xs[i]);
-    if (dropping && t->lingering)
+    tarn_node *node = plan(t, n, xs, dropping);
+    if (dropping && t->lingering) /* after planning, which finds what is still of use */
         tarn__drop_lingering(t);
-    for (tarn_node *node = plan(t, n, xs, dropping), *next; node; node = next) {
+    for (tarn_node *next; node; node = next) {
         next = node->link;
         ok = ok && node_run(node);
         node->wanted = false;

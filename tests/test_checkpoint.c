@@ -185,6 +185,64 @@ static void deep_chains_take_less_memory(void **state)
     tarn_params_free(p);
 }
 
+/* Each op once forwards, and once more for the gradient, also when the loss was read before. */
+static int squares;
+
+static bool square_shape(tarn_node *n)
+{
+    return tarn__output(n, n->in[0]->dtype, n->in[0]->ndim, n->in[0]->shape);
+}
+
+static bool square_run(tarn_node *n)
+{
+    squares++;
+    for (int64_t i = 0; i < n->in[0]->numel; i++) {
+        double x = ((const double *)n->in[0]->data)[i];
+        ((double *)n->out[0]->data)[i] = x * x;
+    }
+    return true;
+}
+
+static bool square_vjp(tarn_tape *tape, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
+{
+    if (need[0])
+        gx[0] = tarn_mul_scalar(tape, tarn_mul(tape, gy[0], n->in[0]), 2);
+    return true;
+}
+
+static const tarn_op square_op = {.name = "counted_square", square_shape, square_run, square_vjp};
+
+static tarn_tensor *squares_segment(tarn_tape *tape, void *context, tarn_tensor *x)
+{
+    (void)context;
+    x = tarn_neg(tape, x); /* its gradient does not read x: the segment's copy alone does */
+    for (int i = 0; i < SEGMENT; i++)
+        x = tarn__apply(tape, &square_op, 1, &x, NULL, 0);
+    return x;
+}
+
+static void each_op_runs_twice(void **state)
+{
+    (void)state;
+    tarn_params *p = tarn_params_new(TARN_F64);
+    tarn_tensor *w = tarn_params_add(p, "w", TARN_SHAPE(BIG));
+    assert_true(tarn_fill(w, 1));
+    for (int read_before = 0; read_before < 2; read_before++) {
+        tarn_tensor *x = w;
+        for (int i = 0; i < 4; i++)
+            x = tarn_checkpoint(t, squares_segment, NULL, x);
+        tarn_tensor *loss = sum(x);
+        squares = 0;
+        assert_true(!read_before || tarn_item(loss) == BIG);
+        assert_true(tarn_backward(t, loss));
+        assert_int_equal(squares, 4 * SEGMENT + 4 * (SEGMENT - 1)); /* no gradient reads a segment's last result */
+        assert_true(((const double *)tarn_data(tarn_param_grad(w)))[7] == pow(2, 4 * SEGMENT));
+        tarn_params_zero_grad(p);
+        tarn_tape_reset(t);
+    }
+    tarn_params_free(p);
+}
+
 /* ---- the rest ---- */
 
 static int blocks_seen;
@@ -270,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(same_bits_with_and_without, setup, teardown),
         cmocka_unit_test_setup_teardown(eager_tapes_too, setup, teardown),
         cmocka_unit_test_setup_teardown(deep_chains_take_less_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_op_runs_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_segment_returns, setup, teardown),
         cmocka_unit_test_setup_teardown(values_inside_and_gradients_inside, setup, teardown),
         cmocka_unit_test_setup_teardown(a_changed_parameter_is_an_error, setup, teardown),
