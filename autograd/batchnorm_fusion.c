@@ -69,10 +69,22 @@ static bool fuse_y(tarn_node *n, const fused_y *f)
     return tarn__fuse(n, y_run, r.count, r.x, 0, NULL);
 }
 
+/* What n reads is as it was recorded. Else n fails, or its y is older than that: nobody may go round it. */
+static bool unchanged(const tarn_node *n)
+{
+    for (int i = 0; i < n->n_in; i++) {
+        const tarn_tensor *x = n->in[i], *leaf = x->node ? x->root : x;
+        if (leaf && leaf->version != n->in_version[i])
+            return false;
+    }
+    return true;
+}
+
 /* x is BN's y, and need not be there. */
 static bool normalized_here(tarn_tensor *x, tarn__batchnorm_parts *parts)
 {
-    return x->node && x == x->node->out[0] && tarn__is_batchnorm(x->node, parts) && tarn__only_use(x);
+    return x->node && x == x->node->out[0] && tarn__is_batchnorm(x->node, parts) && unchanged(x->node) &&
+           tarn__only_use(x);
 }
 
 /* x is the sum of BN's y and another tensor of its shape. */
@@ -152,15 +164,15 @@ static bool pooled_here(fused_grad *f)
     return true;
 }
 
-/* relu's y, that its gradient was masked by, is relu(BN(x)) of the same x: then x says it too. */
+/* relu's y, that its gradient was masked by, is relu(BN(x)) of the same BatchNorm: then x says it too. */
 static bool masked_by_own(fused_grad *f, const tarn_tensor *y)
 {
     tarn__batchnorm_parts parts;
     if (!y->node || !tarn__is_unary(y->node, TARN__UNARY_relu))
         return false;
-    const tarn_tensor *normal = y->node->in[0];
-    if (!normal->node || normal != normal->node->out[0] || !tarn__is_batchnorm(normal->node, &parts) ||
-        parts.x != f->x.x || parts.gamma != f->x.gamma || parts.mean != f->x.mean || parts.var != f->x.var)
+    const tarn_node *normal = y->node->in[0]->node;
+    if (!normal || !tarn__is_batchnorm(normal, &parts) || y->node->in[0] != normal->out[0] || parts.mean != f->x.mean ||
+        !unchanged(normal))
         return false;
     f->x.beta = parts.beta;
     return true;
