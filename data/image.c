@@ -99,7 +99,7 @@ static size_t fair_budget(size_t file_bytes, size_t picture_bytes)
 
 static tarn_tensor *decode(const char *who, const unsigned char *data, size_t bytes, int channels)
 {
-    int width, height, in_file;
+    int width = 0, height = 0, in_file = 0;
     if (!tarn__image_check(who, data, bytes))
         return NULL;
     shortage = NULL;
