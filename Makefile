@@ -4,6 +4,7 @@
 #   SANITIZE=1                   with AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize
 #   SANITIZE=thread              with ThreadSanitizer, in build/thread; tests run without OpenMP's threads
 #   WERROR=1                     warnings are errors
+#   RUN                          a program that runs the tests, such as an emulator
 #   V=1                          print the commands
 #   PREFIX LIBDIR DESTDIR        for install
 
@@ -99,7 +100,7 @@ OBJECTS   = $(LIB_OBJ) $(COMMON) $(BENCH_HELP) $(TEST_HELP) $(addsuffix .o,$(EXA
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all tests cnn test bench valgrind deps install uninstall format check-format clean help FORCE
+.PHONY: all tests cnn test test-aarch64 bench valgrind deps install uninstall format check-format clean help FORCE
 
 # Building starts in another make, so that it finds what was installed; with every processor, unless -j says
 # otherwise.
@@ -180,7 +181,7 @@ cnn: ## train the example network on Fashion-MNIST and draw what happened; optio
 
 # T="rng ops" runs tests/test_rng.c and tests/test_ops.c only. The scripts look at the plain build.
 SCRIPTS   = $(patsubst tests/test_%.sh,%,$(wildcard tests/test_*.sh))
-T        ?= $(TESTS:$(BUILD)/tests/test_%=%) $(if $(SANITIZER),,$(SCRIPTS))
+T        ?= $(TESTS:$(BUILD)/tests/test_%=%) $(if $(SANITIZER)$(RUN),,$(SCRIPTS))
 T_BUILT   = $(filter-out $(SCRIPTS),$(T))
 RUN_TESTS = $(T_BUILT:%=$(BUILD)/tests/test_%) $(patsubst %,tests/test_%.sh,$(filter $(SCRIPTS),$(T)))
 # More threads than processors, as some tests have, are slow when each of them waits actively.
@@ -193,7 +194,14 @@ test: ## run every test, or those named in T="rng ops"; the last line counts the
 	$(NEED) build test data
 	$(call build,$(T_BUILT:%=$(BUILD)/tests/test_%) $(if $(filter $(SCRIPTS),$(T)),\
 	    $(STATIC) $(SHARED) $(EXAMPLES) $(BENCHES) $(TESTS) $(TORCHES)))
-	@$(TEST_ENV) tests/run $(RUN_TESTS)
+	@$(TEST_ENV) tests/run $(if $(RUN),-w '$(RUN)') $(RUN_TESTS)
+
+# Emulated, a program takes 10 to 50 times as long.
+test-aarch64: ## build for aarch64, and run the tests with qemu-user, or those named in T="rng ops"
+	$(NEED) qemu
+	+@PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig TEST_TIMEOUT=$${TEST_TIMEOUT-7200} \
+	    $(MAKE) --no-print-directory test CC=aarch64-linux-gnu-gcc RUN=qemu-aarch64 \
+	    $(if $(filter file,$(origin BUILD)),BUILD=build/aarch64) $(if $(filter file,$(origin T)),,T='$(T)')
 
 valgrind: ## run the tests under valgrind, or those named in T="rng ops"
 	$(NEED) build test data valgrind
@@ -252,4 +260,4 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  %-14s %s\n' $$name "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  %-14s %s\n' $$name "$$text"; done
