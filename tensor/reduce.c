@@ -6,7 +6,8 @@
 
 /* A stage reduces the middle axis of [outer, length, inner]. Several stages follow each other when reduced
  * and kept axes alternate, innermost first. */
-enum { PIECE_ELEMENTS = 16384, COLUMNS = 256, JOINED = 2048 };
+/* A piece of columns is larger, for its partial results to be few beside it. */
+enum { PIECE_ELEMENTS = 16384, COLUMN_ELEMENTS = 65536, COLUMNS = 1024, JOINED = 2048 };
 
 typedef struct stage {
     int64_t outer, length, inner;
@@ -37,7 +38,7 @@ static double join(tarn__reduction kind, double a, double b)
 static void stage_cut(stage *s)
 {
     int64_t width = s->inner < COLUMNS ? s->inner : COLUMNS;
-    s->piece = PIECE_ELEMENTS / (width > 0 ? width : 1);
+    s->piece = s->inner > 1 ? COLUMN_ELEMENTS / width : PIECE_ELEMENTS;
     s->pieces = s->length > 0 ? tarn__tiles(s->length, s->piece) : 1;
     s->column_tiles = s->inner > 0 ? tarn__tiles(s->inner, COLUMNS) : 0;
 }
