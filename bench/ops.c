@@ -10,7 +10,6 @@
 #include "bench/common/cases.h"
 #include "examples/common/cli.h"
 #include "examples/common/progress.h"
-#include "tensor/tensor_impl.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -63,13 +62,12 @@ static void bench_free(bench *b)
     tarn_params_free(b->params);
 }
 
-/* The store's gradient, as if tarn_backward() had filled it. */
+/* The gradient is all ones. */
 static double step_sample(bench *b)
 {
-    tarn_tensor *w = tarn_params_at(b->params, 0);
-    if (b->c->step == CLIP_STEP)
-        tarn_fill(w->grad, 1);
-    w->has_grad = true;
+    tarn_params_zero_grad(b->params);
+    tarn_backward(b->t, tarn_sum(b->t, tarn_params_at(b->params, 0), 0, NULL, false));
+    tarn_tape_reset(b->t);
     const double start = progress_now();
     if (b->c->step == CLIP_STEP)
         tarn_clip_grad_norm(b->params, 1);
@@ -82,7 +80,7 @@ static bool make_cotangent(bench *b, tarn_tensor *y)
 {
     tarn_rng rng = tarn_rng_seed(8);
     if (!b->cotangent && y)
-        b->cotangent = tarn_tensor_uniform_new(y->dtype, y->ndim, y->shape, &rng, -1, 1);
+        b->cotangent = tarn_tensor_uniform_new(tarn_tensor_dtype(y), tarn_ndim(y), tarn_shape(y), &rng, -1, 1);
     return b->cotangent != NULL;
 }
 
@@ -159,7 +157,7 @@ static tarn_tensor *value_new(const op_case *c, tarn_dtype dtype)
         tarn_tensor *y = c->record(b.t, c, b.in);
         if (c->grad_of >= 0 && y) {
             tarn_rng rng = tarn_rng_seed(8);
-            b.cotangent = converted(tarn_tensor_uniform_new(TARN_F32, y->ndim, y->shape, &rng, -1, 1), dtype);
+            b.cotangent = converted(tarn_tensor_uniform_new(TARN_F32, tarn_ndim(y), tarn_shape(y), &rng, -1, 1), dtype);
             tarn_grad(b.t, 1, &y, &b.cotangent, 1, &b.in[c->grad_of], &y);
         }
         value = tarn_tensor_clone(y);
@@ -223,7 +221,7 @@ int main(int argc, char **argv)
     const char *filter = NULL;
     bool check = false;
     const cli_option options[] = {
-        {"--filter", "NAME", CLI_TEXT, &filter, 0, 0, "only the kernels whose name contains this"},
+        {"--filter", "NAME", CLI_TEXT, &filter, 0, 0, "only the kernels whose name or shape contains this"},
         {"--threads", "N", CLI_INT, &threads, 0, 256, "threads; 0: the default number"},
         {"--quick", NULL, CLI_FLAG, &quick, 0, 0, "a few samples of small tensors, for a test"},
         {"--check", NULL, CLI_FLAG, &check, 0, 0, "print the error of f32 convolutions against f64 instead"},
@@ -235,10 +233,11 @@ int main(int argc, char **argv)
     static op_case cases[CASE_MAX];
     size_t count = 0, all = cases_list(cases, quick ? 1 << 16 : 1 << 24);
     for (size_t i = 0; i < all; i++)
-        if ((!filter || strstr(cases[i].name, filter)) && (!check || case_is_conv(&cases[i])))
+        if ((!filter || strstr(cases[i].name, filter) || strstr(cases[i].shape, filter)) &&
+            (!check || case_is_conv(&cases[i])))
             cases[count++] = cases[i];
     if (count == 0) {
-        fprintf(stderr, "ops: --filter: no kernel's name contains '%s'\n", filter);
+        fprintf(stderr, "ops: --filter: no kernel's name or shape contains '%s'\n", filter);
         return 2;
     }
     threads = threads ? threads : tarn_threads();
