@@ -5,7 +5,8 @@
  * nearest to theirs, by the bytes that they must read and write (what a store reads of the line that it replaces is not
  * counted; a tensor that fits in a cache may go past 100%). Both ceilings are measured first, in the same run.
  *
- * An op is timed from its recording on an empty tape to its value, a gradient from tarn_grad() to its value: medians.
+ * An op is timed from its recording on an empty tape to its value, a gradient from tarn_grad() to its value: medians, or
+ * with --best the fastest samples.
  * --check prints how far f32 convolutions are from f64, at each shape. */
 #include "bench/common/cases.h"
 #include "examples/common/cli.h"
@@ -19,7 +20,7 @@
 enum { MIN_SAMPLES = 5, MAX_SAMPLES = 500 };
 
 static int64_t threads = 0;
-static bool quick = false;
+static bool quick = false, best = false;
 static double peak, bandwidth[CEILING_STREAMS];
 
 static int compare_doubles(const void *a, const void *b)
@@ -105,7 +106,7 @@ static double sample(bench *b)
     return seconds;
 }
 
-static double median_seconds(const op_case *c)
+static double typical_seconds(const op_case *c)
 {
     static double seconds[MAX_SAMPLES];
     const double enough = quick ? 0.005 : 0.2;
@@ -121,7 +122,7 @@ static double median_seconds(const op_case *c)
     if (count == 0)
         return NAN;
     qsort(seconds, (size_t)count, sizeof *seconds, compare_doubles);
-    return seconds[count / 2];
+    return seconds[best ? 0 : count / 2];
 }
 
 static void print_row(const op_case *c, double seconds)
@@ -202,7 +203,7 @@ static void print_tables(const op_case *cases, size_t count, bool check)
     const char *last = "";
     for (size_t i = 0; i < count && !tarn_error(); i++) {
         progress_show(&p, (int64_t)i, cases[i].name);
-        const double seconds = check ? 0 : median_seconds(&cases[i]);
+        const double seconds = check ? 0 : typical_seconds(&cases[i]);
         if (p.live) /* the row takes the bar's place */
             fprintf(stderr, "\r\033[K");
         if (*last && strcmp(last, cases[i].name) != 0 && cases[i].flops + cases[i - 1].flops > 0)
@@ -224,6 +225,7 @@ int main(int argc, char **argv)
         {"--filter", "NAME", CLI_TEXT, &filter, 0, 0, "only the kernels whose name or shape contains this"},
         {"--threads", "N", CLI_INT, &threads, 0, 256, "threads; 0: the default number"},
         {"--quick", NULL, CLI_FLAG, &quick, 0, 0, "a few samples of small tensors, for a test"},
+        {"--best", NULL, CLI_FLAG, &best, 0, 0, "the fastest sample, not the median: for a machine that is not idle"},
         {"--check", NULL, CLI_FLAG, &check, 0, 0, "print the error of f32 convolutions against f64 instead"},
     };
     const int status = cli_parse("ops", "Times each kernel as a fraction of the machine's ceilings.", options,
