@@ -1,6 +1,7 @@
 /* Batch Normalization, fused and composed. */
 #include "autograd/batchnorm_impl.h"
 #include "autograd/ops.h"
+#include "autograd/tape_impl.h"
 
 #include <inttypes.h>
 
@@ -201,6 +202,21 @@ static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy,
 }
 
 TARN__OP(batchnorm_frozen_op, "batchnorm_frozen", frozen_shape, frozen_run, frozen_vjp);
+
+tarn_tensor *tarn__computed_again(tarn_tape *t, tarn_tensor *x)
+{
+    const tarn_node *relu = x->node;
+    if (!t->final || !t->fusion || t->eager || !relu || tarn__bytes(x) <= TARN__SMALL ||
+        !tarn__is_unary(relu, TARN__UNARY_relu))
+        return x;
+    tarn_tensor *y = relu->in[0];
+    const tarn_node *n = y->node;
+    if (!n || n->op != &batchnorm_op || y != n->out[0])
+        return x;
+    y = tarn__apply(t, &batchnorm_frozen_op, TARN__IN(n->in[0], n->in[1], n->in[2], n->out[1], n->out[2]), n->attr,
+                    sizeof(batchnorm_attr));
+    return y ? tarn_relu(t, y) : NULL;
+}
 
 /* ---- for those that fuse with it ---- */
 

@@ -26,6 +26,11 @@ bool tarn__batchnorm_arrays(const tarn_node *n, const tarn__batchnorm_parts *par
  * the running statistics. */
 bool tarn__batchnorm_finish(tarn_node *n, const void *x, const double *mean, const double *var);
 
+/* For a gradient rule that reads x: x itself; or, of a large x = relu(BN(z)) in training, the same computed again from z,
+ * so that x need not be kept until then. Only where nobody will differentiate that gradient: mean and variance are
+ * constants to the second computation. */
+tarn_tensor *tarn__computed_again(tarn_tape *t, tarn_tensor *x);
+
 /* The convolution of a tarn_conv2d node; NULL of any other. (autograd/conv2d.c) */
 const tarn__conv2d *tarn__is_conv2d(const tarn_node *n);
 

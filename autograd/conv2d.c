@@ -46,8 +46,10 @@ static bool conv2d_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy,
 {
     if (need[0])
         gx[0] = input_grad(t, n->attr, gy[0], n->in[1]);
-    if (need[1])
-        gx[1] = weight_grad(t, n->attr, gy[0], n->in[0]);
+    if (need[1]) {
+        tarn_tensor *x = tarn__computed_again(t, n->in[0]);
+        gx[1] = x ? weight_grad(t, n->attr, gy[0], x) : NULL;
+    }
     return true;
 }
 

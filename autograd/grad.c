@@ -304,7 +304,10 @@ bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
         return false;
     int n = found.count;
     tarn_tensor **grads = found.p + n;
-    if (n > 0 && !differentiate(t, 0, 1, &loss, NULL, n, found.p, grads))
+    t->final = true;
+    bool ok = n == 0 || differentiate(t, 0, 1, &loss, NULL, n, found.p, grads);
+    t->final = false;
+    if (!ok)
         return false;
     grads[n] = loss;
     if (!tarn__run_all(t, (size_t)n + 1, grads, true))

@@ -17,6 +17,7 @@ struct tarn_tape {
     tarn__segment *segment; /* that is being recorded */
     int rules;              /* how many gradient rules are recording, one inside the other */
     bool training, grad, eager, fusion;
+    bool final;     /* the rules are recording gradients that nobody will differentiate again */
     bool dropping;  /* the run under way is tarn_backward's: what nobody will read goes at once */
     bool lingering; /* something that nobody will read is still there */
 };

@@ -13,6 +13,10 @@ void *tarn__allocate_zeroed(size_t bytes);
 void tarn__release(void *block);
 char *tarn__copy_string(const char *text);
 
+/* Gives memory that has been released back to the system, which malloc may not do by itself: for when many large blocks
+ * have just been released. */
+void tarn__return_memory(void);
+
 /* A growing arena: allocations are bumped out of blocks; tarn__arena_reset() takes them all back at once and
  * keeps the memory, merged into one block, so that a loop which repeats itself allocates nothing from the
  * heap. */

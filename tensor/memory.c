@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* Each block starts with this header; what the caller gets begins TARN__ALIGN bytes behind an aligned
  * address. */
@@ -60,6 +63,14 @@ void tarn__release(void *block)
     block_header header;
     memcpy(&header, (char *)block - sizeof header, sizeof header);
     current.release(header.raw, header.bytes, current.context);
+}
+
+void tarn__return_memory(void)
+{
+#ifdef __GLIBC__
+    if (current.release == malloc_release)
+        malloc_trim(0);
+#endif
 }
 
 char *tarn__copy_string(const char *text)

@@ -218,6 +218,7 @@ void tarn__pool_reset(tarn__pool *pool)
     release_apart(pool);
     if (extent > pool->capacity) {
         block_free(pool);
+        tarn__return_memory();
         pool->block = tarn__allocate(extent); /* without memory for it, places lie apart until the next reset */
         pool->capacity = pool->block ? extent : 0;
     }

@@ -1,11 +1,11 @@
-/* A convolution with its bias and the statistics of the BatchNorm behind it: the same bits as one op after the other, and
- * indeed run together. */
+/* A convolution with its bias and the statistics of the BatchNorm behind it, and relu computed again for the gradient of the
+ * next one: the same bits as one op after the other, and indeed run together. */
 #include "autograd/tape_impl.h"
 #include "tensor/params.h"
 #include "tensor/threads.h"
 #include "tests/tape_fixture.h"
 
-enum { TENSORS = 12 };
+enum { TENSORS = 13 };
 
 /* What a step leaves: y, the running statistics, and the gradients. */
 typedef struct result {
@@ -49,6 +49,7 @@ static result step(tarn_dtype dtype, const shape *s, bool fusion, int threads)
     tarn_rng rng = tarn_rng_seed(1);
     tarn_tensor *x = parameter(p, "x", &rng, 4, (const int64_t[]){s->n, s->h, s->w, s->c});
     tarn_tensor *w = parameter(p, "w", &rng, 4, (const int64_t[]){s->kernel, s->kernel, s->c, s->k});
+    tarn_tensor *w2 = parameter(p, "w2", &rng, 4, (const int64_t[]){3, 3, s->k, 4});
     tarn_tensor *bias = parameter(p, "bias", &rng, 1, &s->k);
     tarn_tensor *gamma = parameter(p, "gamma", &rng, 1, &s->k), *beta = parameter(p, "beta", &rng, 1, &s->k);
     const tarn_running_stats running = {tarn_params_add_buffer(p, "mean", 1, &s->k),
@@ -59,10 +60,13 @@ static result step(tarn_dtype dtype, const shape *s, bool fusion, int threads)
         z = tarn_add(t, z, bias);
     tarn_tensor *normal = tarn_batchnorm(t, z, gamma, beta, &running, NULL);
     tarn_tensor *y = tarn_relu(t, normal);
-    assert_true(tarn_backward(t, tarn_sum(t, tarn_mul(t, y, y), 0, NULL, false)));
+    /* whose gradient reads y, which is then computed again */
+    tarn_tensor *last = tarn_conv2d(t, y, w2, &(tarn_conv2d_opts){.padding = 1});
+    assert_true(tarn_backward(t, tarn_sum(t, tarn_square(t, last), 0, NULL, false)));
     expect_no_error();
     result r = {.together = normal->node->fusion_data != NULL};
-    tarn_tensor *grads[] = {tarn_param_grad(x), tarn_param_grad(w), tarn_param_grad(gamma), tarn_param_grad(beta)};
+    tarn_tensor *grads[] = {tarn_param_grad(x), tarn_param_grad(w), tarn_param_grad(w2), tarn_param_grad(gamma),
+                            tarn_param_grad(beta)};
     for (size_t i = 0; i < sizeof grads / sizeof *grads; i++)
         result_add(&r, grads[i]);
     result_add(&r, running.mean);
