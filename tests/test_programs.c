@@ -70,7 +70,8 @@ static tarn_tensor *op(side *s, tarn_tape *tape, tarn_rng *rng, tarn_tensor *a)
         return tarn_dropout(tape, a, 0.3, &s->noise);
     case 10: {
         tarn_tensor *gamma = tarn_full(tape, TARN_F64, TARN_SHAPE(COLUMNS), 0.5);
-        return tarn_batchnorm(tape, a, gamma, gamma, &s->running, NULL);
+        tarn_tensor *y = tarn_batchnorm(tape, a, gamma, gamma, &s->running, NULL);
+        return tarn_rng_below(rng, 3) ? tarn_relu(tape, tarn_rng_below(rng, 2) ? tarn_add(tape, y, b) : y) : y;
     }
     case 11:
         return tarn_softmax(tape, a);
