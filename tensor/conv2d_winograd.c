@@ -60,6 +60,17 @@ static int64_t block_of(int64_t tiles, int64_t tile_bytes)
     return tarn__round_up(block, ROWS);
 }
 
+/* About `block` tiles in whole units and, if there is a number of both, whole register tiles. */
+static int64_t whole_units(int64_t block, int64_t unit)
+{
+    int64_t step = unit;
+    while (step % ROWS != 0 && step <= MAX_BLOCK)
+        step += unit;
+    if (step > MAX_BLOCK)
+        step = unit;
+    return step > MAX_BLOCK ? block : tarn__max(1, (block + step / 2) / step) * step;
+}
+
 static job job_of(const tarn__conv2d *v, bool turned)
 {
     job j = {.loops = tarn__loops_of(v->dtype), .size = tarn_dtype_size(v->dtype), .images = v->n, .turned = turned};
@@ -74,8 +85,7 @@ static job job_of(const tarn__conv2d *v, bool turned)
     j.bands = tarn__bands_of(j.images, j.out_h, j.out_w);
     j.unit = j.bands.group > 0 ? j.bands.group * j.tiles_y * j.tiles_x : j.tiles_x;
     j.block = block_of(j.tiles, PLANES * (j.depth + j.group) * (int64_t)j.size);
-    if (j.unit <= MAX_BLOCK)
-        j.block = tarn__max(j.unit, j.block / j.unit * j.unit);
+    j.block = whole_units(j.block, j.unit);
     j.blocks = tarn__tiles(j.tiles, j.block);
     j.plane_v = plane(&j, ROWS, j.depth);
     j.plane_m = plane(&j, ROWS, j.group);
