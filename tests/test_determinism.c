@@ -72,6 +72,7 @@ static void training_has_the_same_bits_for_every_thread_count(void **state)
     assert_true(isfinite(one.last) && one.last < 0.8 * one.first); /* it did learn */
     for (int threads = 2; threads <= 4; threads++)
         expect_same(train(threads, 7, TARN_F32, false), one);
+    expect_same(train(8, 7, TARN_F32, false), one);
     expect_same(train(3, 7, TARN_F64, false), train(1, 7, TARN_F64, false));
 }
 
