@@ -1,18 +1,18 @@
 /* Which algorithm a convolution takes: by its shape alone.
  *
- *   winograd    f32, 3x3, stride 1, no dilation, no groups, at least 8 channels on both sides, at most 2 pixels of
- *               padding, and an output of at least 4x4; unless the caller wants it exact
+ *   winograd    f32, 3x3, stride 1, no dilation, no groups, at most 2 pixels of padding, at least 8 channels on both
+ *               sides, and an output of at least 12 tiles of 4x4 in the whole batch; unless the caller wants it exact
  *   depthwise   as many groups as channels, one output channel each
  *   direct      everything else
  *
- * Winograd does a quarter of the products, for some work around them, which few channels do not repay; and it rounds
- * more, which f64 is not there for. */
+ * Winograd does a quarter of the products, for some work around them, which few channels do not repay, nor few tiles the
+ * transformation of the weights; and it rounds more, which f64 is not there for. */
 #include "tensor/batchnorm.h"
 #include "tensor/conv2d_impl.h"
 
 #include <string.h>
 
-enum { FEW_CHANNELS = 8, FEW_PIXELS = 4, SUM_TILE = 16384 };
+enum { ENOUGH_CHANNELS = 8, ENOUGH_TILES = 12, SUM_TILE = 16384 };
 
 const tarn__conv2d_algorithm *tarn__conv2d_algorithm_of(const tarn__conv2d *v, tarn__conv2d_product product)
 {
@@ -20,7 +20,8 @@ const tarn__conv2d_algorithm *tarn__conv2d_algorithm_of(const tarn__conv2d *v, t
     if (v->groups > 1 && v->groups == v->c && v->groups == v->k)
         return &tarn__conv2d_depthwise;
     const bool window = v->r == 3 && v->s == 3 && v->stride == 1 && v->dilation == 1 && v->padding <= 2;
-    const bool large = v->c >= FEW_CHANNELS && v->k >= FEW_CHANNELS && v->p >= FEW_PIXELS && v->q >= FEW_PIXELS;
+    const int64_t tiles = v->n * tarn__tiles(v->p, 4) * tarn__tiles(v->q, 4);
+    const bool large = v->c >= ENOUGH_CHANNELS && v->k >= ENOUGH_CHANNELS && tiles >= ENOUGH_TILES;
     if (window && large && v->groups == 1 && v->dtype == TARN_F32 && !v->exact)
         return &tarn__conv2d_winograd;
     return &tarn__conv2d_direct;

@@ -295,18 +295,21 @@ static void test_choice(void **state)
         bool exact;
         const tarn__conv2d_algorithm *expected;
     } rows[] = {
-        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_winograd},
-        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, true, &tarn__conv2d_direct},
-        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F64, false, &tarn__conv2d_direct},
-        {{2, 8, 8, 16, 16, 3, 3, 2, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
-        {{2, 8, 8, 16, 16, 3, 3, 1, 2, 2, 1}, TARN_F32, false, &tarn__conv2d_direct},
-        {{2, 8, 8, 16, 16, 3, 3, 1, 3, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
-        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 2}, TARN_F32, false, &tarn__conv2d_direct},
-        {{2, 8, 8, 16, 16, 5, 5, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
-        {{2, 8, 8, 3, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
-        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 16}, TARN_F32, false, &tarn__conv2d_depthwise},
-        {{2, 8, 8, 16, 32, 3, 3, 1, 1, 1, 16}, TARN_F32, false, &tarn__conv2d_direct},
-        {{2, 8, 8, 1, 1, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{3, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_winograd},
+        {{3, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, true, &tarn__conv2d_direct},
+        {{3, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F64, false, &tarn__conv2d_direct},
+        {{3, 8, 8, 16, 16, 3, 3, 2, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{3, 8, 8, 16, 16, 3, 3, 1, 2, 2, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{3, 8, 8, 16, 16, 3, 3, 1, 3, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{3, 8, 8, 16, 16, 3, 3, 1, 1, 1, 2}, TARN_F32, false, &tarn__conv2d_direct},
+        {{3, 8, 8, 16, 16, 5, 5, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{3, 8, 8, 3, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{3, 8, 8, 16, 16, 3, 3, 1, 1, 1, 16}, TARN_F32, false, &tarn__conv2d_depthwise},
+        {{3, 8, 8, 16, 32, 3, 3, 1, 1, 1, 16}, TARN_F32, false, &tarn__conv2d_direct},
+        {{2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{12, 4, 4, 8, 8, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_winograd},
+        {{12, 4, 4, 7, 8, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
+        {{3, 8, 8, 1, 1, 3, 3, 1, 1, 1, 1}, TARN_F32, false, &tarn__conv2d_direct},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         tarn__conv2d v = geometry(rows[i].dtype, rows[i].shape);
