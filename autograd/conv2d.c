@@ -4,6 +4,7 @@
  *   y = weight_grad(g, x)  gg = conv(x, gy)         gx = input_grad(g, gy) */
 #include "autograd/batchnorm_impl.h"
 #include "autograd/ops.h"
+#include "autograd/tape_impl.h"
 
 #include <inttypes.h>
 
@@ -15,11 +16,80 @@ static tarn_conv2d_opts opts_of(const tarn__conv2d *v)
     return (tarn_conv2d_opts){(int)v->stride, (int)v->padding, (int)v->dilation, (int)v->groups, v->exact};
 }
 
+/* ---- weights in the form that an algorithm wants ---- */
+
+typedef struct weights_attr {
+    tarn__conv2d v;
+    tarn__conv2d_product product;
+} weights_attr;
+
+static bool weights_shape(tarn_node *n)
+{
+    const weights_attr *a = n->attr;
+    return tarn__output(n, a->v.dtype, 1, (const int64_t[]){tarn__conv2d_transformed(&a->v, a->product)});
+}
+
+static bool weights_run(tarn_node *n)
+{
+    const weights_attr *a = n->attr;
+    const void *w = tarn__packed_input(n, 0);
+    void *scratch = tarn__scratch(n, tarn__conv2d_transform_scratch(&a->v, a->product));
+    if (!w || !scratch)
+        return false;
+    tarn__conv2d_transform(&a->v, a->product, w, n->out[0]->data, scratch);
+    return true;
+}
+
+/* Not one of the library's ops: the gradient passes it by, from the product to w. */
+static const tarn_op weights_op = {.name = "conv2d_weights", .shape = weights_shape, .run = weights_run};
+
+struct tarn__transformed {
+    tarn__transformed *next;
+    const tarn_tensor *w;
+    uint64_t version;
+    tarn__conv2d_product product;
+    const tarn__segment *segment;
+    tarn_tensor *weights;
+};
+
+static uint64_t version_of(const tarn_tensor *w)
+{
+    const tarn_tensor *leaf = w->node ? w->root : w;
+    return leaf ? leaf->version : 0;
+}
+
+/* Records op over x and w, or over x, w and w transformed: once for all that multiply by it. */
+static tarn_tensor *apply(tarn_tape *t, const tarn_op *op, tarn__conv2d_product product, const tarn__conv2d *v,
+                          tarn_tensor *x, tarn_tensor *w)
+{
+    if (!tarn__inputs_usable(op->name, t, 2, (tarn_tensor *const[]){x, w}))
+        return NULL;
+    if (tarn__conv2d_transformed(v, product) == 0)
+        return tarn__apply(t, op, TARN__IN(x, w), v, sizeof *v);
+    tarn__transformed *known = t->transformed;
+    while (known && (known->w != w || known->version != version_of(w) || known->product != product ||
+                     known->segment != t->segment))
+        known = known->next;
+    if (!known) {
+        tarn_tensor *weights =
+            tarn__apply(t, &weights_op, TARN__IN(w), &(weights_attr){*v, product}, sizeof(weights_attr));
+        if (!weights)
+            return NULL;
+        if (!(known = tarn__arena_allocate_small(&t->arena, sizeof *known))) {
+            tarn_fail("tarn_%s: no memory to record it", op->name);
+            return NULL;
+        }
+        *known = (tarn__transformed){t->transformed, w, version_of(w), product, t->segment, weights};
+        t->transformed = known;
+    }
+    return tarn__apply(t, op, TARN__IN(x, w, known->weights), v, sizeof *v);
+}
+
 /* The pointers to what a product reads, row-major, and its scratch memory. */
 static bool operands(const tarn_node *n, tarn__conv2d_product product, const void **a, const void **b, void **scratch)
 {
     *a = tarn__packed_input(n, 0);
-    *b = tarn__packed_input(n, 1);
+    *b = tarn__packed_input(n, n->n_in - 1);
     *scratch = tarn__scratch(n, tarn__conv2d_scratch(n->attr, product));
     return *a && *b && *scratch;
 }
@@ -92,7 +162,7 @@ TARN__OP(input_grad_op, "conv2d_input_grad", input_grad_shape, input_grad_run, i
 
 static tarn_tensor *input_grad(tarn_tape *t, const tarn__conv2d *v, tarn_tensor *g, tarn_tensor *w)
 {
-    return tarn__apply(t, &input_grad_op, TARN__IN(g, w), v, sizeof *v);
+    return apply(t, &input_grad_op, TARN__INPUT_GRAD, v, g, w);
 }
 
 /* ---- its weight gradient ---- */
@@ -199,5 +269,5 @@ tarn_tensor *tarn_conv2d(tarn_tape *t, tarn_tensor *x, tarn_tensor *w, const tar
     tarn__conv2d v;
     if (!tarn__inputs_usable("conv2d", t, 2, (tarn_tensor *const[]){x, w}) || !geometry(x, w, opts, &v))
         return NULL;
-    return tarn__apply(t, &conv2d_op, TARN__IN(x, w), &v, sizeof v);
+    return apply(t, &conv2d_op, TARN__FORWARD, &v, x, w);
 }

@@ -12,7 +12,7 @@ static bool conv_run(tarn_node *n)
     tarn_tensor *z = f->add ? f->add->out[0] : f->conv->out[0], *mean = n->out[1], *var = n->out[2];
     tarn__conv2d_extra extra = {.mean = mean->data ? mean->data : tarn__scratch(n, tarn__bytes(mean)),
                                 .var = var->data ? var->data : tarn__scratch(n, tarn__bytes(var))};
-    const void *x = tarn__packed(n, f->conv->in[0]), *w = tarn__packed(n, f->conv->in[1]);
+    const void *x = tarn__packed(n, f->conv->in[0]), *w = tarn__packed(n, f->conv->in[f->conv->n_in - 1]);
     void *to = z->data ? z->data : tarn__scratch(n, tarn__bytes(z));
     void *scratch = tarn__scratch(n, tarn__conv2d_scratch(f->v, TARN__FORWARD));
     if (!extra.mean || !extra.var || !x || !w || !to || !scratch)
@@ -47,7 +47,8 @@ bool tarn__batchnorm_fuse(tarn_node *n)
     if (!data)
         return false;
     *data = f;
-    tarn_tensor *reads[] = {f.conv->in[0], f.conv->in[1], n->in[1], n->in[2], f.add ? f.add->in[1] : NULL};
+    tarn_tensor *w = f.conv->in[f.conv->n_in - 1];
+    tarn_tensor *reads[] = {f.conv->in[0], w, n->in[1], n->in[2], f.add ? f.add->in[1] : NULL};
     tarn_node *also[] = {f.add ? f.add : f.conv, f.conv};
     return tarn__fuse(n, conv_run, f.add ? 5 : 4, reads, f.add ? 2 : 1, also);
 }

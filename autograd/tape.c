@@ -47,6 +47,7 @@ void tarn_tape_reset(tarn_tape *t)
         return;
     tarn__note_peak(t);
     t->count = 0;
+    t->transformed = NULL;
     t->resets++;
     t->lingering = false;
     t->segment = NULL;

@@ -5,6 +5,9 @@
 #include "autograd/op.h"
 #include "tensor/pool.h"
 
+/* A convolution's weights in another form (autograd/conv2d.c). */
+typedef struct tarn__transformed tarn__transformed;
+
 struct tarn_tape {
     tarn__arena arena;    /* records, and values of a few bytes */
     tarn__pool pool;      /* values and scratch memory */
@@ -14,8 +17,9 @@ struct tarn_tape {
     size_t count, capacity;
     size_t keep_below; /* TARN__SMALL */
     size_t resets, differentiations;
-    tarn__segment *segment; /* that is being recorded */
-    int rules;              /* how many gradient rules are recording, one inside the other */
+    tarn__transformed *transformed; /* linked */
+    tarn__segment *segment;         /* that is being recorded */
+    int rules;                      /* how many gradient rules are recording, one inside the other */
     bool training, grad, eager, fusion;
     bool final;     /* the rules are recording gradients that nobody will differentiate again */
     bool dropping;  /* the run under way is tarn_backward's: what nobody will read goes at once */

@@ -39,6 +39,23 @@ static void zero(const tarn__conv2d *v, void *to, int64_t elements)
         memset(to, 0, (size_t)elements * tarn_dtype_size(v->dtype));
 }
 
+int64_t tarn__conv2d_transformed(const tarn__conv2d *v, tarn__conv2d_product product)
+{
+    const tarn__conv2d_algorithm *algorithm = tarn__conv2d_algorithm_of(v, product);
+    return is_empty(v) || !algorithm->transformed ? 0 : algorithm->transformed(v, product);
+}
+
+size_t tarn__conv2d_transform_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
+{
+    return tarn__conv2d_algorithm_of(v, product)->transform_scratch(v, product);
+}
+
+void tarn__conv2d_transform(const tarn__conv2d *v, tarn__conv2d_product product, const void *w, void *transformed,
+                            void *scratch)
+{
+    tarn__conv2d_algorithm_of(v, product)->transform(v, product, w, transformed, scratch);
+}
+
 size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
 {
     return is_empty(v) ? 0 : tarn__conv2d_algorithm_of(v, product)->scratch(v, product);

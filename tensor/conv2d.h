@@ -15,6 +15,14 @@ typedef struct tarn__conv2d {
 /* Forward: y from x and w. Input gradient: gx from g [N,P,Q,K] and w. Weight gradient: gw from g and x. */
 typedef enum tarn__conv2d_product { TARN__FORWARD, TARN__INPUT_GRAD, TARN__WEIGHT_GRAD } tarn__conv2d_product;
 
+/* Elements of w transformed, for the algorithms of forward and input gradient that want it so; 0 for those that read w. */
+int64_t tarn__conv2d_transformed(const tarn__conv2d *v, tarn__conv2d_product product);
+
+/* w -> transformed, on all threads. */
+void tarn__conv2d_transform(const tarn__conv2d *v, tarn__conv2d_product product, const void *w, void *transformed,
+                            void *scratch);
+size_t tarn__conv2d_transform_scratch(const tarn__conv2d *v, tarn__conv2d_product product);
+
 /* Bytes of scratch memory, with the thread count as it is now. */
 size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product);
 
@@ -27,7 +35,7 @@ typedef struct tarn__conv2d_extra {
 /* Whether this shape's algorithm can do so. Mean and variance have the bits of tarn__batchnorm_moments. */
 bool tarn__conv2d_has_extra(const tarn__conv2d *v);
 
-/* All row-major. extra NULL: nothing. */
+/* All row-major; w as it is, or transformed. extra NULL: nothing. */
 void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra, void *y,
                           void *scratch);
 void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch);

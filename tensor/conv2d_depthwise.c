@@ -136,5 +136,10 @@ static size_t depthwise_scratch(const tarn__conv2d *v, tarn__conv2d_product prod
     return product == TARN__WEIGHT_GRAD ? (size_t)(j.pieces * v->r * v->s * v->c) * j.size : 0;
 }
 
-const tarn__conv2d_algorithm tarn__conv2d_depthwise = {depthwise_scratch, depthwise_forward, depthwise_has_extra,
-                                                       depthwise_input_grad, depthwise_weight_grad};
+const tarn__conv2d_algorithm tarn__conv2d_depthwise = {
+    .scratch = depthwise_scratch,
+    .forward = depthwise_forward,
+    .has_extra = depthwise_has_extra,
+    .input_grad = depthwise_input_grad,
+    .weight_grad = depthwise_weight_grad,
+};

@@ -496,5 +496,10 @@ static size_t direct_scratch(const tarn__conv2d *v, tarn__conv2d_product product
     return most;
 }
 
-const tarn__conv2d_algorithm tarn__conv2d_direct = {direct_scratch, direct_forward, direct_has_extra, direct_input_grad,
-                                                    direct_weight_grad};
+const tarn__conv2d_algorithm tarn__conv2d_direct = {
+    .scratch = direct_scratch,
+    .forward = direct_forward,
+    .has_extra = direct_has_extra,
+    .input_grad = direct_input_grad,
+    .weight_grad = direct_weight_grad,
+};

@@ -13,6 +13,10 @@ typedef struct tarn__conv2d_algorithm {
     bool (*has_extra)(const tarn__conv2d *v);
     void (*input_grad)(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch);
     void (*weight_grad)(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch);
+    /* all three NULL: w is read as it is */
+    int64_t (*transformed)(const tarn__conv2d *v, tarn__conv2d_product product);
+    void (*transform)(const tarn__conv2d *v, tarn__conv2d_product product, const void *w, void *to, void *scratch);
+    size_t (*transform_scratch)(const tarn__conv2d *v, tarn__conv2d_product product);
 } tarn__conv2d_algorithm;
 
 extern const tarn__conv2d_algorithm tarn__conv2d_direct, tarn__conv2d_winograd, tarn__conv2d_depthwise;

@@ -30,10 +30,11 @@ typedef struct job {
     int64_t tiles_y, tiles_x, tiles, block, blocks;
     int64_t group;                     /* output channels at a time */
     int64_t plane_v, plane_u, plane_m; /* elements of a plane */
-    const char *in, *w;
+    const char *in;
     char *out;
-    char *taps, *u; /* the weights: packed, and transformed */
-    char *own;      /* of each thread: planes of the input, planes of the products, places of rows */
+    const char *w, *u; /* the weights, and transformed */
+    char *taps, *to_u; /* of a transformation: the weights packed, and where they go */
+    char *own;         /* of each thread: planes of the input, planes of the products, places of rows */
     size_t v_bytes, m_bytes, own_bytes;
     bool turned; /* weights [K, C] turned by 180 degrees */
     tarn__bands bands;
@@ -95,8 +96,6 @@ static job job_of(const tarn__conv2d *v, bool turned)
 
 static void cut(job *j, char **scratch)
 {
-    j->taps = tarn__cut(scratch, (size_t)(9 * j->plane_u) * j->size);
-    j->u = tarn__cut(scratch, (size_t)(PLANES * j->plane_u) * j->size);
     j->v_bytes = whole_lines((size_t)(PLANES * tarn__tiles(j->block, ROWS) * j->plane_v) * j->size);
     j->m_bytes = whole_lines((size_t)(PLANES * tarn__tiles(j->block, ROWS) * j->plane_m) * j->size);
     j->own_bytes = j->v_bytes + j->m_bytes + whole_lines(2 * (size_t)j->block * sizeof(int64_t));
@@ -132,8 +131,27 @@ static void weights_item(void *context, int64_t item)
                                      .column_stride = j->turned ? j->c : 1,
                                      .to = j->taps + (size_t)(tap * j->plane_u + start) * j->size});
     }
-    j->loops->winograd_weight(elements, j->taps + (size_t)start * j->size, j->plane_u, j->u + (size_t)start * j->size,
-                              j->plane_u);
+    j->loops->winograd_weight(elements, j->taps + (size_t)start * j->size, j->plane_u,
+                              j->to_u + (size_t)start * j->size, j->plane_u);
+}
+
+static int64_t winograd_transformed(const tarn__conv2d *v, tarn__conv2d_product product)
+{
+    return product == TARN__WEIGHT_GRAD ? 0 : PLANES * job_of(v, product == TARN__INPUT_GRAD).plane_u;
+}
+
+static size_t winograd_transform_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
+{
+    const job j = job_of(v, product == TARN__INPUT_GRAD);
+    return (size_t)(9 * j.plane_u) * j.size;
+}
+
+static void winograd_transform(const tarn__conv2d *v, tarn__conv2d_product product, const void *w, void *to,
+                               void *scratch)
+{
+    job j = job_of(v, product == TARN__INPUT_GRAD);
+    j.w = w, j.to_u = to, j.taps = scratch;
+    tarn__parallel_for(tarn__tiles(j.k, PACK_COLUMNS), weights_item, &j);
 }
 
 /* ---- forward, and the input gradient ---- */
@@ -188,11 +206,10 @@ static void block_item(void *context, int64_t item)
         tarn__conv2d_band_moments(&j->moments, j->out, first / j->unit, tarn__tiles(first + count, j->unit));
 }
 
-static void convolve(job *j, const void *in, const void *w, void *out, char *scratch)
+static void convolve(job *j, const void *in, const void *u, void *out, char *scratch)
 {
-    j->in = in, j->w = w, j->out = out;
+    j->in = in, j->u = u, j->out = out;
     cut(j, &scratch);
-    tarn__parallel_for(tarn__tiles(j->k, PACK_COLUMNS), weights_item, j);
     tarn__parallel_for(j->blocks, block_item, j);
 }
 
@@ -201,22 +218,22 @@ static bool winograd_has_extra(const tarn__conv2d *v)
     return job_of(v, false).unit <= MAX_BLOCK;
 }
 
-static void winograd_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra,
+static void winograd_forward(const tarn__conv2d *v, const void *x, const void *u, const tarn__conv2d_extra *extra,
                              void *y, void *scratch)
 {
     job j = job_of(v, false);
     char *at = scratch;
     tarn__conv2d_cut_moments(v, &j.bands, extra, &j.moments, &at);
     j.bias = extra->bias;
-    convolve(&j, x, w, y, at);
+    convolve(&j, x, u, y, at);
     if (extra->mean)
         tarn__conv2d_join_moments(&j.moments, extra);
 }
 
-static void winograd_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
+static void winograd_input_grad(const tarn__conv2d *v, const void *g, const void *u, void *gx, void *scratch)
 {
     job j = job_of(v, true);
-    convolve(&j, g, w, gx, scratch);
+    convolve(&j, g, u, gx, scratch);
 }
 
 /* ---- the weight gradient ---- */
@@ -333,5 +350,13 @@ static size_t winograd_scratch(const tarn__conv2d *v, tarn__conv2d_product produ
     return (uintptr_t)at;
 }
 
-const tarn__conv2d_algorithm tarn__conv2d_winograd = {winograd_scratch, winograd_forward, winograd_has_extra,
-                                                      winograd_input_grad, winograd_weight_grad};
+const tarn__conv2d_algorithm tarn__conv2d_winograd = {
+    .scratch = winograd_scratch,
+    .forward = winograd_forward,
+    .has_extra = winograd_has_extra,
+    .input_grad = winograd_input_grad,
+    .weight_grad = winograd_weight_grad,
+    .transformed = winograd_transformed,
+    .transform = winograd_transform,
+    .transform_scratch = winograd_transform_scratch,
+};

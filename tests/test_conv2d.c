@@ -119,21 +119,43 @@ static double worst(tarn_dtype dtype, int64_t n, const void *got, const double *
     return largest > 0 ? most / largest : most;
 }
 
+static void *full_of_nan(size_t bytes)
+{
+    void *memory = aligned_alloc(64, bytes / 64 * 64 + 64);
+    assert_non_null(memory);
+    return memset(memory, 0xff, bytes / 64 * 64 + 64);
+}
+
+/* w, or a copy in the form that the algorithm wants. */
+static void *weights_for(const algorithm *a, const tarn__conv2d *v, tarn__conv2d_product product, const void *w)
+{
+    const int64_t elements = a->is->transformed ? a->is->transformed(v, product) : 0;
+    const int64_t plain = v->r * v->s * (v->c / v->groups) * v->k;
+    const size_t size = tarn_dtype_size(v->dtype);
+    void *to = full_of_nan((size_t)(elements > 0 ? elements : plain) * size);
+    if (elements > 0) {
+        void *scratch = full_of_nan(a->is->transform_scratch(v, product));
+        a->is->transform(v, product, w, to, scratch);
+        free(scratch);
+        return to;
+    }
+    return memcpy(to, w, (size_t)plain * size);
+}
+
 /* What the product leaves in its output, which begins full of NaN: every element has to be written. */
 static void run(const algorithm *a, const tarn__conv2d *v, tarn__conv2d_product product, const void *x, const void *w,
                 const void *y, void *out, int64_t n)
 {
     memset(out, 0xff, (size_t)n * tarn_dtype_size(v->dtype));
-    void *scratch = aligned_alloc(64, a->is->scratch(v, product) + 64 - a->is->scratch(v, product) % 64);
-    assert_non_null(scratch);
-    memset(scratch, 0xff, a->is->scratch(v, product));
+    void *scratch = full_of_nan(a->is->scratch(v, product)), *weights = weights_for(a, v, product, w);
     if (product == TARN__FORWARD)
-        a->is->forward(v, x, w, &(tarn__conv2d_extra){0}, out, scratch);
+        a->is->forward(v, x, weights, &(tarn__conv2d_extra){0}, out, scratch);
     else if (product == TARN__INPUT_GRAD)
-        a->is->input_grad(v, y, w, out, scratch);
+        a->is->input_grad(v, y, weights, out, scratch);
     else
         a->is->weight_grad(v, y, x, out, scratch);
     free(scratch);
+    free(weights);
 }
 
 static void check_product(const algorithm *a, const tarn__conv2d *v, tarn__conv2d_product product, const void *x,
@@ -242,10 +264,10 @@ static void check_extra(const algorithm *a, tarn_dtype dtype, const int64_t shap
         bias[c] += 100;
     void *x = in_dtype(dtype, all.nx, all.x), *w = in_dtype(dtype, all.nw, all.w), *b = in_dtype(dtype, v.k, bias);
     void *y = in_dtype(dtype, all.ny, all.y), *plain = in_dtype(dtype, all.ny, all.y);
-    void *scratch = aligned_alloc(64, a->is->scratch(&v, TARN__FORWARD) / 64 * 64 + 64);
-    assert_true(scratch && a->is->has_extra(&v));
-    a->is->forward(&v, x, w, &(tarn__conv2d_extra){0}, plain, scratch);
-    a->is->forward(&v, x, w, &(tarn__conv2d_extra){.bias = b, .mean = mean, .var = var}, y, scratch);
+    void *scratch = full_of_nan(a->is->scratch(&v, TARN__FORWARD)), *form = weights_for(a, &v, TARN__FORWARD, w);
+    assert_true(a->is->has_extra(&v));
+    a->is->forward(&v, x, form, &(tarn__conv2d_extra){0}, plain, scratch);
+    a->is->forward(&v, x, form, &(tarn__conv2d_extra){.bias = b, .mean = mean, .var = var}, y, scratch);
     const double unit = dtype == TARN_F32 ? 1e-5 : 1e-13;
     for (int64_t c = 0; c < v.k; c++) {
         const double n = (double)(all.ny / v.k);
@@ -263,7 +285,7 @@ static void check_extra(const algorithm *a, tarn_dtype dtype, const int64_t shap
         assert_near(mean[c], sum / n, 20 * unit);
         assert_near(var[c], m2 / n, 20 * unit * (1 + m2 / n));
     }
-    void *all_of_them[] = {x, w, y, b, plain, scratch, bias, mean, var};
+    void *all_of_them[] = {x, w, y, b, plain, scratch, form, bias, mean, var};
     for (size_t i = 0; i < sizeof all_of_them / sizeof *all_of_them; i++)
         free(all_of_them[i]);
     arrays_free(&all);

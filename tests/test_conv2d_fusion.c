@@ -124,10 +124,40 @@ static void fused_has_the_same_bits(void **state)
         }
 }
 
+/* Winograd's weights are transformed once for all convolutions with them, however many; and again when they change. */
+static void weights_are_transformed_once(void **state)
+{
+    (void)state;
+    const tarn_conv2d_opts opts = {.padding = 1};
+    tarn_params *p = tarn_params_new(TARN_F32);
+    tarn_rng rng = tarn_rng_seed(2);
+    tarn_tensor *w = parameter(p, "w", &rng, 4, (const int64_t[]){3, 3, 8, 8});
+    tarn_tensor *x = parameter(p, "x", &rng, 4, (const int64_t[]){2, 16, 16, 8});
+    tarn_tensor *y = tarn_conv2d(t, x, w, &opts);
+    const size_t one = tarn_tape_nodes(t);
+    tarn_tensor *z = tarn_conv2d(t, tarn_conv2d(t, y, w, &opts), w, &opts);
+    assert_int_equal(tarn_tape_nodes(t), one + 2);
+    assert_ptr_equal(y->node->in[2], z->node->in[2]);
+    assert_true(tarn_backward(t, tarn_sum(t, tarn_square(t, z), 0, NULL, false)));
+    size_t transformations = 0;
+    for (size_t i = 0; i < tarn_tape_nodes(t); i++)
+        transformations += strcmp(t->nodes[i]->op->name, "conv2d_weights") == 0;
+    assert_int_equal(transformations, 2); /* as they are, and turned */
+
+    assert_non_null(tarn_mutable_data(w));
+    assert_ptr_not_equal(tarn_conv2d(t, x, w, &opts)->node->in[2], y->node->in[2]);
+    tarn_tape_reset(t);
+    assert_non_null(tarn_data(tarn_conv2d(t, x, w, &opts)));
+    expect_no_error();
+    tarn_tape_reset(t);
+    tarn_params_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(fused_has_the_same_bits, setup, teardown),
+        cmocka_unit_test_setup_teardown(weights_are_transformed_once, setup, teardown),
     };
     return cmocka_run_group_tests_name("conv2d fusion", tests, NULL, NULL);
 }
