@@ -208,7 +208,7 @@ static double constant(int64_t row, double uniform)
 
 static void check_moments(tarn_dtype dtype, int64_t rows, int64_t c, value_fn *value)
 {
-    world w = {.dtype = dtype, .n = 1, .h = rows, .w = 1, .c = c, .b = {dtype, rows, c, 0}};
+    world w = {.dtype = dtype, .n = 1, .h = rows, .w = 1, .c = c, .b = {.dtype = dtype, .rows = rows, .columns = c}};
     tarn_rng rng = tarn_rng_seed(9);
     void *x = zeros(&w, rows * c), *scratch = malloc(tarn__batchnorm_scratch(&w.b));
     double mean[80], var[80];
