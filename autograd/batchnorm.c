@@ -206,12 +206,12 @@ TARN__OP(batchnorm_frozen_op, "batchnorm_frozen", frozen_shape, frozen_run, froz
 tarn_tensor *tarn__computed_again(tarn_tape *t, tarn_tensor *x)
 {
     const tarn_node *relu = x->node;
-    if (!t->final || !t->fusion || t->eager || !relu || tarn__bytes(x) <= TARN__SMALL ||
+    if (!t->final || !t->fusion || t->eager || !relu || x->ready || tarn__bytes(x) <= TARN__SMALL ||
         !tarn__is_unary(relu, TARN__UNARY_relu))
         return x;
     tarn_tensor *y = relu->in[0];
     const tarn_node *n = y->node;
-    if (!n || n->op != &batchnorm_op || y != n->out[0])
+    if (!n || n->op != &batchnorm_op || y != n->out[0] || !tarn__is_unchanged(n))
         return x;
     y = tarn__apply(t, &batchnorm_frozen_op, TARN__IN(n->in[0], n->in[1], n->in[2], n->out[1], n->out[2]), n->attr,
                     sizeof(batchnorm_attr));

@@ -69,21 +69,10 @@ static bool fuse_y(tarn_node *n, const fused_y *f)
     return tarn__fuse(n, y_run, r.count, r.x, 0, NULL);
 }
 
-/* What n reads is as it was recorded. Else n fails, or its y is older than that: nobody may go round it. */
-static bool unchanged(const tarn_node *n)
-{
-    for (int i = 0; i < n->n_in; i++) {
-        const tarn_tensor *x = n->in[i], *leaf = x->node ? x->root : x;
-        if (leaf && leaf->version != n->in_version[i])
-            return false;
-    }
-    return true;
-}
-
-/* x is BN's y, and need not be there. */
+/* x is BN's y, and need not be there. (If a leaf has changed, BN fails or y is older than that: nobody may go round it.) */
 static bool normalized_here(tarn_tensor *x, tarn__batchnorm_parts *parts)
 {
-    return x->node && x == x->node->out[0] && tarn__is_batchnorm(x->node, parts) && unchanged(x->node) &&
+    return x->node && x == x->node->out[0] && tarn__is_batchnorm(x->node, parts) && tarn__is_unchanged(x->node) &&
            tarn__only_use(x);
 }
 
@@ -172,7 +161,7 @@ static bool masked_by_own(fused_grad *f, const tarn_tensor *y)
         return false;
     const tarn_node *normal = y->node->in[0]->node;
     if (!normal || !tarn__is_batchnorm(normal, &parts) || y->node->in[0] != normal->out[0] || parts.mean != f->x.mean ||
-        !unchanged(normal))
+        !tarn__is_unchanged(normal))
         return false;
     f->x.beta = parts.beta;
     return true;

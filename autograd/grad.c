@@ -109,7 +109,7 @@ static bool node_backward(differentiation *d, const tarn_node *n)
         return tarn__node_fail(n, "has no gradient");
     if (!(n = tarn__node_again(d->t, n, d->stamp)))
         return false;
-    if (!tarn__inputs_unchanged(n))
+    if (!tarn__check_unchanged(n))
         return false;
 
     enum { FEW = 8 };

@@ -130,6 +130,10 @@ bool tarn__first_run(const tarn_node *n);
 
 /* ---- for fuse ---- */
 
+/* The leaves behind n's inputs are as they were when it was recorded. Where not, n cannot run, and an output that is
+ * there is older than the change: nothing may be computed from n's inputs in place of it. */
+bool tarn__is_unchanged(const tarn_node *n);
+
 /* x need not be there: nobody but the one that asks reads it, neither in the run under way nor later by name. (In a
  * run that is not tarn_backward's, that is known only of what was recorded with gradients off. Outputs of at most
  * TARN__SMALL bytes that the program has a name for may always be read later.) */

@@ -3,17 +3,31 @@
 
 #include <string.h>
 
-bool tarn__inputs_unchanged(const tarn_node *n)
+/* Which of n's inputs shows a leaf that is not as it was when n was recorded; -1: none. */
+static int changed_input(const tarn_node *n)
 {
     for (int i = 0; i < n->n_in; i++) {
-        const tarn_tensor *x = n->in[i], *leaf = x->node ? x->root : x;
+        const tarn_tensor *leaf = tarn__leaf_behind(n->in[i]);
         if (leaf && leaf->version != n->in_version[i])
-            return tarn__node_fail(
-                n, "input %d (%s %s) changed between recording and running: run it before the change%s", i,
-                leaf->name ? leaf->name : "a leaf", TARN__SHAPE_TEXT(leaf),
-                n->out[0]->gone ? ", with tarn_keep(x) before the run, or the value does not stay" : "");
+            return i;
     }
-    return true;
+    return -1;
+}
+
+bool tarn__is_unchanged(const tarn_node *n)
+{
+    return changed_input(n) < 0;
+}
+
+bool tarn__check_unchanged(const tarn_node *n)
+{
+    int i = changed_input(n);
+    if (i < 0)
+        return true;
+    const tarn_tensor *leaf = tarn__leaf_behind(n->in[i]);
+    return tarn__node_fail(n, "input %d (%s %s) changed between recording and running: run it before the change%s", i,
+                           leaf->name ? leaf->name : "a leaf", TARN__SHAPE_TEXT(leaf),
+                           n->out[0]->gone ? ", with tarn_keep(x) before the run, or the value does not stay" : "");
 }
 
 bool tarn__first_run(const tarn_node *n)
@@ -166,11 +180,11 @@ static void unfuse(tarn_node *n)
 static bool fused_run(tarn_node *n)
 {
     const tarn__fusion *f = n->fusion;
-    bool ok = tarn__inputs_unchanged(n) && allocate_outputs(n, n->op->partial);
+    bool ok = tarn__check_unchanged(n) && allocate_outputs(n, n->op->partial);
     for (const tarn_node *absorbed = f->absorbed; ok && absorbed; absorbed = absorbed->link)
-        ok = tarn__inputs_unchanged(absorbed);
+        ok = tarn__check_unchanged(absorbed);
     for (int i = 0; ok && i < f->n_also; i++)
-        ok = tarn__inputs_unchanged(f->also[i]) && allocate_outputs(f->also[i], true);
+        ok = tarn__check_unchanged(f->also[i]) && allocate_outputs(f->also[i], true);
     ok = ok && f->run(n);
     for (int i = 0; i < f->n_also; i++)
         if (ok)
@@ -182,7 +196,7 @@ static bool fused_run(tarn_node *n)
 
 static bool op_run(tarn_node *n)
 {
-    if (!tarn__inputs_unchanged(n))
+    if (!tarn__check_unchanged(n))
         return false;
     if (n->is_view)
         n->out[0]->data = (char *)n->in[0]->data + n->view_offset * (int64_t)tarn_dtype_size(n->in[0]->dtype);

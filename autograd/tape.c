@@ -254,8 +254,7 @@ static bool append(tarn_tape *t, tarn_node *n)
     return true;
 }
 
-/* The leaf whose memory x shows: x itself, the leaf that x is a view of, or NULL. */
-static const tarn_tensor *leaf_behind(const tarn_tensor *x)
+const tarn_tensor *tarn__leaf_behind(const tarn_tensor *x)
 {
     return x->node ? x->root : x;
 }
@@ -277,7 +276,7 @@ static tarn_node *node_new(tarn_tape *t, const tarn_op *op, int n_in, tarn_tenso
     n->in_version = (uint64_t *)(void *)(n + 1);
     n->in = (tarn_tensor **)(void *)(n->in_version + count);
     for (int i = 0; i < n_in; i++) {
-        const tarn_tensor *leaf = leaf_behind(in[i]);
+        const tarn_tensor *leaf = tarn__leaf_behind(in[i]);
         n->in[i] = in[i];
         n->in_version[i] = leaf ? leaf->version : 0;
     }

@@ -26,8 +26,11 @@ struct tarn_tape {
     bool lingering; /* something that nobody will read is still there */
 };
 
-/* The leaves behind n's inputs are as they were when it was recorded; an error otherwise. */
-bool tarn__inputs_unchanged(const tarn_node *n);
+/* The leaf whose memory x shows: x itself, the leaf that x is a view of, or NULL. */
+const tarn_tensor *tarn__leaf_behind(const tarn_tensor *x);
+
+/* tarn__is_unchanged(n), or an error. */
+bool tarn__check_unchanged(const tarn_node *n);
 
 /* Runs the n tensors' nodes, and what they need, in the order of recording. dropping: nobody will record anything that
  * reads what is there by now, except by name. */
