@@ -94,17 +94,34 @@ static void cut_tiles(correlation *c)
     c->column_groups = c->tiles >= MIN_ITEMS ? 1 : tarn__tiles(c->n, COLUMN_GROUP);
 }
 
-/* The taps of a phase of the input gradient: input row y = phase + i*stride meets output row (y + padding - r*dilation) /
- * stride where that is whole. Downwards, so that offsets go up. */
-static void input_grad_taps(correlation *c, const tarn__conv2d *v)
+/* Input row y of the input gradient meets output row (y + padding - r*dilation) / stride where that is whole. So tap r
+ * leads to rows of one phase, and so does every tap_period-th from it. Along columns it is the same. */
+static int64_t phase_of(const tarn__conv2d *v, int64_t tap)
 {
+    const int64_t phase = (tap * v->dilation - v->padding) % v->stride;
+    return phase < 0 ? phase + v->stride : phase;
+}
+
+/* stride / gcd(stride, dilation) */
+static int64_t tap_period(const tarn__conv2d *v)
+{
+    int64_t a = v->stride, b = v->dilation;
+    while (b != 0) {
+        const int64_t rest = a % b;
+        a = b, b = rest;
+    }
+    return v->stride / a;
+}
+
+/* The taps of the phase of tap (first_r, first_s). Downwards, so that offsets go up. */
+static void input_grad_taps(correlation *c, const tarn__conv2d *v, int64_t first_r, int64_t first_s)
+{
+    const int64_t period = tap_period(v);
     c->taps = 0;
-    for (int64_t r = v->r; r-- > 0;)
-        for (int64_t s = v->s; s-- > 0;) {
-            const int64_t y = c->out_y + v->padding - r * v->dilation, x = c->out_x + v->padding - s * v->dilation;
-            if (y % v->stride == 0 && x % v->stride == 0)
-                add_tap(c, y / v->stride, x / v->stride, r * v->s + s);
-        }
+    for (int64_t r = first_r + (v->r - 1 - first_r) / period * period; r >= 0; r -= period)
+        for (int64_t s = first_s + (v->s - 1 - first_s) / period * period; s >= 0; s -= period)
+            add_tap(c, (c->out_y + v->padding - r * v->dilation) / v->stride,
+                    (c->out_x + v->padding - s * v->dilation) / v->stride, r * v->s + s);
 }
 
 static void forward_taps(correlation *c, const tarn__conv2d *v)
@@ -166,18 +183,18 @@ static correlation forward_of(const tarn__conv2d *v, char **scratch)
     return c;
 }
 
-static correlation input_grad_of(const tarn__conv2d *v, int64_t phase_y, int64_t phase_x, char **scratch)
+/* For the phase of tap (first_r, first_s), which is the first of its taps. */
+static correlation input_grad_of(const tarn__conv2d *v, int64_t first_r, int64_t first_s, char **scratch)
 {
     correlation c = correlation_of(v);
     c.depth = v->k / v->groups, c.n = v->c / v->groups;
     c.in_h = v->p, c.in_w = v->q, c.in_c = v->k, c.in_step = 1;
     c.out_h = v->h, c.out_w = v->w, c.out_c = v->c, c.out_step = v->stride;
-    c.out_y = phase_y, c.out_x = phase_x;
-    c.rows = tarn__tiles(v->h - phase_y, v->stride), c.columns = tarn__tiles(v->w - phase_x, v->stride);
+    c.out_y = phase_of(v, first_r), c.out_x = phase_of(v, first_s);
+    c.rows = tarn__tiles(v->h - c.out_y, v->stride), c.columns = tarn__tiles(v->w - c.out_x, v->stride);
     cut_taps(&c, v, scratch);
-    input_grad_taps(&c, v);
-    if (c.taps > 0)
-        cut_tiles(&c);
+    input_grad_taps(&c, v, first_r, first_s);
+    cut_tiles(&c);
     return c;
 }
 
@@ -351,30 +368,38 @@ static void direct_forward(const tarn__conv2d *v, const void *x, const void *w, 
         tarn__conv2d_join_moments(&c.moments, extra);
 }
 
+/* The next of the phases that have taps and pixels, by their first taps; from (0, -1) on. */
+static bool next_phase(const tarn__conv2d *v, int64_t *first_r, int64_t *first_s)
+{
+    const int64_t period = tap_period(v), most_r = tarn__min(v->r, period), most_s = tarn__min(v->s, period);
+    do {
+        if (++*first_s == most_s)
+            *first_s = 0, ++*first_r;
+        if (*first_r == most_r)
+            return false;
+    } while (phase_of(v, *first_r) >= v->h || phase_of(v, *first_s) >= v->w);
+    return true;
+}
+
 /* A stride beyond the taps leaves pixels that no output has seen. */
 static bool has_unseen_pixels(const tarn__conv2d *v)
 {
-    for (int64_t y = 0; y < tarn__min(v->stride, v->h); y++)
-        for (int64_t x = 0; x < tarn__min(v->stride, v->w); x++) {
-            char *at = NULL;
-            if (input_grad_of(v, y, x, &at).taps == 0)
-                return true;
-        }
-    return false;
+    int64_t seen = 0;
+    for (int64_t r = 0, s = -1; next_phase(v, &r, &s);)
+        seen++;
+    return seen < tarn__min(v->stride, v->h) * tarn__min(v->stride, v->w);
 }
 
 static void direct_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
 {
     if (has_unseen_pixels(v))
         memset(gx, 0, (size_t)(v->n * v->h * v->w * v->c) * tarn_dtype_size(v->dtype));
-    for (int64_t y = 0; y < tarn__min(v->stride, v->h); y++)
-        for (int64_t x = 0; x < tarn__min(v->stride, v->w); x++) {
-            char *at = scratch;
-            correlation c = input_grad_of(v, y, x, &at);
-            c.in = g, c.out = gx;
-            if (c.taps > 0)
-                correlate(&c, v, w, true, at);
-        }
+    for (int64_t r = 0, s = -1; next_phase(v, &r, &s);) {
+        char *at = scratch;
+        correlation c = input_grad_of(v, r, s, &at);
+        c.in = g, c.out = gx;
+        correlate(&c, v, w, true, at);
+    }
 }
 
 /* ---- the weight gradient: the rows are the taps' channels, the sum runs over pixels ---- */
@@ -472,28 +497,34 @@ static void direct_weight_grad(const tarn__conv2d *v, const void *g, const void 
 
 /* ---- scratch memory ---- */
 
-static size_t direct_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
+static size_t input_grad_scratch(const tarn__conv2d *v)
 {
     size_t most = 0;
-    const int64_t phases = product == TARN__INPUT_GRAD ? v->stride : 1;
-    for (int64_t y = 0; y < tarn__min(phases, v->h); y++)
-        for (int64_t x = 0; x < tarn__min(phases, v->w); x++) {
-            char *at = NULL;
-            correlation c = product == TARN__INPUT_GRAD ? input_grad_of(v, y, x, &at) : forward_of(v, &at);
-            if (c.taps == 0)
-                continue;
-            if (product == TARN__WEIGHT_GRAD) {
-                weight_sum_of(&c, &at);
-            } else {
-                if (product == TARN__FORWARD)
-                    tarn__conv2d_cut_moments(v, &c.bands, NULL, &c.moments, &at);
-                cut_weights(&c, &at);
-                cut_own(&c, &at);
-            }
-            if ((uintptr_t)at > most)
-                most = (uintptr_t)at;
-        }
+    for (int64_t r = 0, s = -1; next_phase(v, &r, &s);) {
+        char *at = NULL;
+        correlation c = input_grad_of(v, r, s, &at);
+        cut_weights(&c, &at);
+        cut_own(&c, &at);
+        if ((uintptr_t)at > most)
+            most = (uintptr_t)at;
+    }
     return most;
+}
+
+static size_t direct_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
+{
+    if (product == TARN__INPUT_GRAD)
+        return input_grad_scratch(v);
+    char *at = NULL;
+    correlation c = forward_of(v, &at);
+    if (product == TARN__WEIGHT_GRAD) {
+        weight_sum_of(&c, &at);
+    } else {
+        tarn__conv2d_cut_moments(v, &c.bands, NULL, &c.moments, &at);
+        cut_weights(&c, &at);
+        cut_own(&c, &at);
+    }
+    return (uintptr_t)at;
 }
 
 const tarn__conv2d_algorithm tarn__conv2d_direct = {
