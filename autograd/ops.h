@@ -198,9 +198,10 @@ typedef struct tarn_conv2d_opts {
  *
  * In f32 a 3x3 kernel of stride 1, without dilation or groups, is computed by Winograd's algorithm F(4x4,3x3) (Lavin and
  * Gray 2015, 1509.09308) where it pays: from 8 channels on both sides and 12 tiles of 4x4 outputs in the batch. Its error
- * is below 1e-5 of the largest output, where the plain sum's is about 1e-6, and an infinity or NaN in x spreads over a
- * tile of 4x4 outputs. `exact` asks for the plain sum. The gradients follow the same rule, which tensor/conv2d.c states in
- * full. */
+ * is below 1e-5 of the largest output, where the plain sum's is about 1e-6; both are larger where the outputs are small
+ * differences of large products. An infinity or NaN in x spreads to whole tiles of 4x4 outputs, those that it reaches; a
+ * tile can overflow where x or its outputs pass 1e36, and loses digits where w is subnormal. `exact` asks for the plain
+ * sum. The gradients follow the same rule, which tensor/conv2d.c states in full. */
 TARN_API tarn_tensor *tarn_conv2d(tarn_tape *t, tarn_tensor *x, tarn_tensor *w, const tarn_conv2d_opts *opts);
 
 typedef struct tarn_pool2d_opts {

@@ -309,6 +309,51 @@ static void test_extra(void **state)
         }
 }
 
+/* Whether output row p (or column) hears of input row y: by its 3 taps, or also by the tile of 4 that it is computed in. */
+static bool hears(int64_t p, int64_t y, bool tiles)
+{
+    const int64_t first = tiles ? p / 4 * 4 : p, last = tiles ? first + 3 : p;
+    return first - 1 <= y && y <= last + 1;
+}
+
+static void check_spread(const algorithm *a, float value, int64_t y, int64_t x)
+{
+    const tarn__conv2d v = geometry(TARN_F32, (const int64_t[]){1, 10, 13, 9, 11, 3, 3, 1, 1, 1, 1});
+    tarn_rng rng = tarn_rng_seed(3);
+    const int64_t nx = v.h * v.w * v.c, nw = 9 * v.c * v.k, ny = v.p * v.q * v.k;
+    double *from = fill(nx, TARN_F32, &rng), *weights = fill(nw, TARN_F32, &rng);
+    from[(y * v.w + x) * v.c + 8] = (double)value;
+    float *in = in_dtype(TARN_F32, nx, from), *w = in_dtype(TARN_F32, nw, weights);
+    float *out = malloc((size_t)ny * sizeof *out);
+    assert_non_null(out);
+    run(a, &v, TARN__FORWARD, in, w, NULL, out, ny);
+    for (int64_t i = 0; i < ny; i++) {
+        const int64_t q = i / v.k % v.q, p = i / v.k / v.q;
+        if (hears(p, y, false) && hears(q, x, false))
+            assert_false(isfinite(out[i]));
+        else if (a != &winograd || !hears(p, y, true) || !hears(q, x, true))
+            assert_true(isfinite(out[i]));
+    }
+    free(from);
+    free(weights);
+    free(in);
+    free(w);
+    free(out);
+}
+
+/* A NaN or an infinity reaches every output that reads it, and no other; with Winograd, no other tile. */
+static void test_spread(void **state)
+{
+    (void)state;
+    static const int64_t places[][2] = {{0, 0}, {9, 12}, {3, 4}, {4, 3}, {5, 6}, {8, 8}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        for (int kind = 0; kind < 3; kind++) {
+            const float value = kind == 0 ? NAN : kind == 1 ? INFINITY : -INFINITY;
+            check_spread(&direct, value, places[i][0], places[i][1]);
+            check_spread(&winograd, value, places[i][0], places[i][1]);
+        }
+}
+
 /* The rule at the head of tensor/conv2d.c. */
 static void test_choice(void **state)
 {
@@ -347,7 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_direct), cmocka_unit_test(test_winograd), cmocka_unit_test(test_depthwise),
-        cmocka_unit_test(test_extra),  cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_extra),  cmocka_unit_test(test_spread),   cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests_name("conv2d", tests, NULL, NULL);
 }
