@@ -414,6 +414,13 @@ typedef struct weight_sum {
     size_t packed_bytes, own_bytes;
 } weight_sum;
 
+/* How many of a tile's pixels are summed over at a time. A tile of more than MAX_TILE_PIXELS is one long row, which would
+ * leave the cache before the next channels of x read it again. */
+static int64_t chunk_of(int64_t pixels)
+{
+    return pixels > MAX_TILE_PIXELS ? TILE_PIXELS : pixels;
+}
+
 static weight_sum weight_sum_of(correlation *c, char **scratch)
 {
     weight_sum s = {.c = c, .group_columns = tarn__min(c->n, COLUMN_GROUP)};
@@ -423,7 +430,8 @@ static weight_sum weight_sum_of(correlation *c, char **scratch)
     s.a_row = tarn__cut(scratch, (size_t)rows * sizeof(int64_t));
     s.c_row = tarn__cut(scratch, (size_t)rows * sizeof(int64_t));
     s.parts = tarn__cut(scratch, (size_t)(s.pieces * rows * c->out_c) * c->size);
-    s.packed_bytes = ((size_t)(pixels * tarn__round_up(s.group_columns, c->loops->lanes)) * c->size + 63) & ~(size_t)63;
+    s.packed_bytes =
+        ((size_t)(chunk_of(pixels) * tarn__round_up(s.group_columns, c->loops->lanes)) * c->size + 63) & ~(size_t)63;
     s.own_bytes = s.packed_bytes + (((size_t)(c->tile_images * c->tile_rows) * sizeof(int64_t) + 63) & ~(size_t)63);
     s.own = tarn__cut(scratch, (size_t)tarn_threads() * s.own_bytes);
     cut_own(c, scratch);
@@ -440,24 +448,26 @@ static void weight_tile(const weight_sum *s, int64_t index, int64_t column, char
                   columns = tarn__min(s->group_columns, c->n - column);
     for (int64_t i = 0; i < runs; i++)
         segment[i] = t.a_row[i * c->columns];
-    for (int64_t group = 0; group < c->groups; group++) {
+    const int64_t chunk = chunk_of(pixels), step = c->patches ? c->taps * c->in_c : c->in_step * c->in_c;
+    for (int64_t i = 0; i < c->groups * tarn__tiles(pixels, chunk); i++) {
+        const int64_t group = i % c->groups, first = i / c->groups * chunk, count = tarn__min(chunk, pixels - first);
         const int64_t to = group * c->n + column;
-        c->loops->pack(&(tarn__pack){.depth = pixels,
-                                     .panel_depth = pixels,
+        c->loops->pack(&(tarn__pack){.depth = count,
+                                     .panel_depth = count,
                                      .columns = columns,
-                                     .from = s->g + (size_t)(t.c_row[0] + to) * c->size,
+                                     .from = s->g + (size_t)(t.c_row[first] + to) * c->size,
                                      .row_stride = c->out_c,
                                      .column_stride = 1,
                                      .to = own});
         c->loops->product(&(tarn__product){.m = c->taps * c->depth,
                                            .n = columns,
-                                           .a = t.from + (size_t)(group * c->depth) * c->size,
+                                           .a = t.from + (size_t)(group * c->depth + first * step) * c->size,
                                            .b = own,
                                            .a_row = s->a_row,
                                            .segment = segment,
                                            .segments = runs,
-                                           .depth = c->columns,
-                                           .a_step = c->patches ? c->taps * c->in_c : c->in_step * c->in_c,
+                                           .depth = tarn__min(count, c->columns),
+                                           .a_step = step,
                                            .c = part + (size_t)to * c->size,
                                            .c_row = s->c_row,
                                            .accumulate = true});
