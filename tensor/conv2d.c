@@ -14,9 +14,8 @@
 
 enum { ENOUGH_CHANNELS = 8, ENOUGH_TILES = 12, SUM_TILE = 16384 };
 
-const tarn__conv2d_algorithm *tarn__conv2d_algorithm_of(const tarn__conv2d *v, tarn__conv2d_product product)
+const tarn__conv2d_algorithm *tarn__conv2d_algorithm_of(const tarn__conv2d *v)
 {
-    (void)product;
     if (v->groups > 1 && v->groups == v->c && v->groups == v->k)
         return &tarn__conv2d_depthwise;
     const bool window = v->r == 3 && v->s == 3 && v->stride == 1 && v->dilation == 1 && v->padding <= 2;
@@ -41,29 +40,29 @@ static void zero(const tarn__conv2d *v, void *to, int64_t elements)
 
 int64_t tarn__conv2d_transformed(const tarn__conv2d *v, tarn__conv2d_product product)
 {
-    const tarn__conv2d_algorithm *algorithm = tarn__conv2d_algorithm_of(v, product);
+    const tarn__conv2d_algorithm *algorithm = tarn__conv2d_algorithm_of(v);
     return is_empty(v) || !algorithm->transformed ? 0 : algorithm->transformed(v, product);
 }
 
 size_t tarn__conv2d_transform_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
 {
-    return tarn__conv2d_algorithm_of(v, product)->transform_scratch(v, product);
+    return tarn__conv2d_algorithm_of(v)->transform_scratch(v, product);
 }
 
 void tarn__conv2d_transform(const tarn__conv2d *v, tarn__conv2d_product product, const void *w, void *transformed,
                             void *scratch)
 {
-    tarn__conv2d_algorithm_of(v, product)->transform(v, product, w, transformed, scratch);
+    tarn__conv2d_algorithm_of(v)->transform(v, product, w, transformed, scratch);
 }
 
 size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
 {
-    return is_empty(v) ? 0 : tarn__conv2d_algorithm_of(v, product)->scratch(v, product);
+    return is_empty(v) ? 0 : tarn__conv2d_algorithm_of(v)->scratch(v, product);
 }
 
 bool tarn__conv2d_has_extra(const tarn__conv2d *v)
 {
-    return !is_empty(v) && v->k >= TARN__BANDED_FROM && tarn__conv2d_algorithm_of(v, TARN__FORWARD)->has_extra(v);
+    return !is_empty(v) && v->k >= TARN__BANDED_FROM && tarn__conv2d_algorithm_of(v)->has_extra(v);
 }
 
 void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra, void *y,
@@ -73,7 +72,7 @@ void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, c
     if (is_empty(v))
         zero(v, y, v->n * v->p * v->q * v->k);
     else
-        tarn__conv2d_algorithm_of(v, TARN__FORWARD)->forward(v, x, w, extra ? extra : &none, y, scratch);
+        tarn__conv2d_algorithm_of(v)->forward(v, x, w, extra ? extra : &none, y, scratch);
 }
 
 void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
@@ -81,7 +80,7 @@ void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w
     if (is_empty(v))
         zero(v, gx, v->n * v->h * v->w * v->c);
     else
-        tarn__conv2d_algorithm_of(v, TARN__INPUT_GRAD)->input_grad(v, g, w, gx, scratch);
+        tarn__conv2d_algorithm_of(v)->input_grad(v, g, w, gx, scratch);
 }
 
 void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch)
@@ -89,7 +88,7 @@ void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *
     if (is_empty(v))
         zero(v, gw, v->r * v->s * (v->c / v->groups) * v->k);
     else
-        tarn__conv2d_algorithm_of(v, TARN__WEIGHT_GRAD)->weight_grad(v, g, x, gw, scratch);
+        tarn__conv2d_algorithm_of(v)->weight_grad(v, g, x, gw, scratch);
 }
 
 /* ---- sums of pieces ---- */

@@ -22,7 +22,7 @@ typedef struct tarn__conv2d_algorithm {
 extern const tarn__conv2d_algorithm tarn__conv2d_direct, tarn__conv2d_winograd, tarn__conv2d_depthwise;
 
 /* The algorithm that a product of this shape takes: see tensor/conv2d.c. */
-const tarn__conv2d_algorithm *tarn__conv2d_algorithm_of(const tarn__conv2d *v, tarn__conv2d_product product);
+const tarn__conv2d_algorithm *tarn__conv2d_algorithm_of(const tarn__conv2d *v);
 
 /* total = the sum of `pieces` arrays of `count` elements that follow each other; in the order of the pieces. */
 void tarn__conv2d_sum_pieces(tarn_dtype dtype, int64_t pieces, int64_t count, const void *parts, void *total);

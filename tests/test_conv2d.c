@@ -336,9 +336,9 @@ static void check_spread(const algorithm *a, float value, int64_t y, int64_t x)
     for (int64_t i = 0; i < ny; i++) {
         const int64_t q = i / v.k % v.q, p = i / v.k / v.q;
         if (hears(p, y, false) && hears(q, x, false))
-            assert_false(isfinite(out[i]));
+            assert_false(isfinite(out[i]) != 0);
         else if (a != &winograd || !hears(p, y, true) || !hears(q, x, true))
-            assert_true(isfinite(out[i]));
+            assert_true(isfinite(out[i]) != 0);
     }
     free(from);
     free(weights);
@@ -389,8 +389,7 @@ static void test_choice(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         tarn__conv2d v = geometry(rows[i].dtype, rows[i].shape);
         v.exact = rows[i].exact;
-        for (tarn__conv2d_product product = TARN__FORWARD; product <= TARN__WEIGHT_GRAD; product++)
-            assert_ptr_equal(tarn__conv2d_algorithm_of(&v, product), rows[i].expected);
+        assert_ptr_equal(tarn__conv2d_algorithm_of(&v), rows[i].expected);
     }
 }
 
