@@ -70,20 +70,21 @@ static bool fuse_y(tarn_node *n, const fused_y *f)
 }
 
 /* x is BN's y, and need not be there. (If a leaf has changed, BN fails or y is older than that: nobody may go round it.) */
-static bool normalized_here(tarn_tensor *x, tarn__batchnorm_parts *parts)
+static bool normalized_here(tarn_node *reader, tarn_tensor *x, tarn__batchnorm_parts *parts)
 {
     return x->node && x == x->node->out[0] && tarn__is_batchnorm(x->node, parts) && tarn__is_unchanged(x->node) &&
-           tarn__only_use(x);
+           tarn__only_use(reader, x);
 }
 
 /* x is the sum of BN's y and another tensor of its shape. */
-static bool sum_here(tarn_tensor *x, fused_y *f)
+static bool sum_here(tarn_node *reader, tarn_tensor *x, fused_y *f)
 {
     tarn_node *add = x->node;
     if (!add || !tarn__is_binary(add, TARN__BINARY_add) || !tarn__same_shape(add->in[0], add->in[1]) ||
-        !tarn__only_use(x))
+        !tarn__only_use(reader, x))
         return false;
-    bool first = normalized_here(add->in[0], &f->a), second = normalized_here(add->in[1], first ? &f->b : &f->a);
+    bool first = normalized_here(add, add->in[0], &f->a),
+         second = normalized_here(add, add->in[1], first ? &f->b : &f->a);
     if (first != second) {
         f->residual = add->in[first];
         f->b.x = NULL;
@@ -94,20 +95,22 @@ static bool sum_here(tarn_tensor *x, fused_y *f)
 bool tarn__relu_fuse(tarn_node *n)
 {
     fused_y f = {.relu = true};
-    return (normalized_here(n->in[0], &f.a) || sum_here(n->in[0], &f)) && fuse_y(n, &f);
+    return (normalized_here(n, n->in[0], &f.a) || sum_here(n, n->in[0], &f)) && fuse_y(n, &f);
 }
 
 bool tarn__max_pool2d_fuse(tarn_node *n)
 {
     fused_y f = {.pool = tarn__is_max_pool2d(n)};
+    tarn_node *reader = n;
     tarn_tensor *x = n->in[0];
     if (!f.pool)
         return false;
-    if (x->node && tarn__is_unary(x->node, TARN__UNARY_relu) && tarn__only_use(x)) {
+    if (x->node && tarn__is_unary(x->node, TARN__UNARY_relu) && tarn__only_use(n, x)) {
         f.relu = true;
-        x = x->node->in[0];
+        reader = x->node;
+        x = reader->in[0];
     }
-    return normalized_here(x, &f.a) && x->ndim == 4 && fuse_y(n, &f);
+    return normalized_here(reader, x, &f.a) && x->ndim == 4 && fuse_y(n, &f);
 }
 
 /* ---- the gradient behind relu's and max pooling's ---- */
@@ -140,12 +143,12 @@ static bool grad_run(tarn_node *n)
 }
 
 /* g is the gradient of max pooling, and need not be there. The sums over narrow rows would have other bits. */
-static bool pooled_here(fused_grad *f)
+static bool pooled_here(tarn_node *reader, fused_grad *f)
 {
     enum { NARROW = 16 };
     tarn_node *pool = f->g->node;
     const tarn__window *window = pool ? tarn__is_max_pool2d_grad(pool) : NULL;
-    if (!window || window->c < NARROW || f->x.x->ndim != 4 || !tarn__only_use(f->g))
+    if (!window || window->c < NARROW || f->x.x->ndim != 4 || !tarn__only_use(reader, f->g))
         return false;
     f->pool = window;
     f->g = pool->in[0];
@@ -176,7 +179,7 @@ bool tarn__batchnorm_grad_fuse(tarn_node *n)
     bool also = false;
     if (relu && tarn__is_binary(relu, TARN__BINARY_relu_grad)) {
         tarn_tensor *g = relu->in[0], *y = relu->in[1];
-        bool own = masked_by_own(&f, y), alone = tarn__only_use(f.g);
+        bool own = masked_by_own(&f, y), alone = tarn__only_use(n, f.g);
         also = !alone && relu->id + 1 == n->id && !f.g->ready;
         /* g is better masked where it is made, when all of y is read for it */
         if (!(alone || also) || !tarn__same_shape(g, y) || (!own && g->node && tarn__is_elementwise(g->node)))
@@ -186,7 +189,7 @@ bool tarn__batchnorm_grad_fuse(tarn_node *n)
         f.y = own ? NULL : y;
         f.g = g;
     }
-    if (!pooled_here(&f) && f.relu == TARN__MASK_NONE)
+    if (!pooled_here(f.relu == TARN__MASK_NONE ? n : relu, &f) && f.relu == TARN__MASK_NONE)
         return false;
     reads r = {.count = 0};
     reads_add_parts(&r, &f.x);

@@ -33,10 +33,10 @@ static bool is_biased(const tarn_node *add, const tarn_tensor *z)
 bool tarn__batchnorm_fuse(tarn_node *n)
 {
     tarn_tensor *z = n->in[0];
-    if (!z->node || z->ndim != 4 || n->out[1]->ready || n->out[2]->ready)
+    if (!z->node || z->ready || z->ndim != 4 || n->out[1]->ready || n->out[2]->ready)
         return false;
     fused_conv f = {.conv = z->node};
-    if (is_biased(z->node, z) && tarn__only_use(z->node->in[0])) {
+    if (is_biased(z->node, z) && tarn__only_use(z->node, z->node->in[0])) {
         f.add = z->node;
         f.conv = f.add->in[0]->node;
     }

@@ -61,9 +61,9 @@ typedef struct chain {
 
 static bool chain_fuse(tarn_node *n);
 
-static bool joins(const chain *c, tarn_tensor *x)
+static bool joins(const chain *c, tarn_node *reader, tarn_tensor *x)
 {
-    return tarn__only_use(x) && x->node->op->fuse == chain_fuse && tarn__same_shape(x, c->last->out[0]) &&
+    return tarn__only_use(reader, x) && x->node->op->fuse == chain_fuse && tarn__same_shape(x, c->last->out[0]) &&
            c->steps < TARN__PROGRAM_STEPS && c->leaves - 1 + x->node->n_in <= TARN__PROGRAM_INPUTS;
 }
 
@@ -79,13 +79,13 @@ static int chain_leaf(chain *c, tarn_tensor *x)
 }
 
 /* Appends the steps that compute n; returns the slot of its result, as an operand. */
-static int chain_add(chain *c, const tarn_node *n)
+static int chain_add(chain *c, tarn_node *n)
 {
     const elementwise_attr *attr = n->attr;
     int operand[2] = {0, 0}, slot = 0;
     for (int i = 0; i < n->n_in; i++) {
         tarn_tensor *x = n->in[i];
-        if (!joins(c, x)) {
+        if (!joins(c, n, x)) {
             operand[i] = chain_leaf(c, x);
             continue;
         }
@@ -135,7 +135,7 @@ static bool chain_fuse(tarn_node *n)
     chain c = {.last = n, .leaves = n->n_in, .steps = 1};
     bool any = false;
     for (int i = 0; i < n->n_in; i++)
-        any |= joins(&c, n->in[i]);
+        any |= joins(&c, n, n->in[i]);
     if (!any)
         return false;
     chain_add(&c, n);

@@ -194,9 +194,10 @@ void tarn__drop_lingering(tarn_tape *t)
 
 /* ---- for fuse ---- */
 
-bool tarn__only_use(tarn_tensor *x)
+bool tarn__only_use(tarn_node *reader, tarn_tensor *x)
 {
     tarn_node *n = x->node;
+    tarn__hold_inputs(reader); /* it may have been absorbed by another: then the use that x has is not its own */
     if (!n || x->ready || x->uses != 1 || x->kept)
         return false;
     if ((!is_last_run(n) && !x->gone) || (!n->no_grad && stays_for_the_program(x)))

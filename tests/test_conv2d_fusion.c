@@ -153,6 +153,48 @@ static void weights_are_transformed_once(void **state)
     tarn_params_free(p);
 }
 
+/* tanh(z) BN(z)^2, z = conv(x, w) + bias, BN(z) a constant. Of the copies that the gradient makes, tanh's is asked first, and takes bias and
+ * convolution with it; BatchNorm's must not take that for its own convolution. */
+static tarn_tensor *shared_sum(tarn_tape *tape, void *context, tarn_tensor *x)
+{
+    tarn_tensor *const *p = context;
+    tarn_tensor *z = tarn_add(tape, tarn_conv2d(tape, x, p[0], &(tarn_conv2d_opts){.padding = 1}), p[1]);
+    tarn_tape_set_grad(tape, false); /* else its gradient reads z too */
+    tarn_tensor *y = tarn_batchnorm(tape, z, p[2], p[1], NULL, NULL);
+    tarn_tape_set_grad(tape, true);
+    return tarn_mul(tape, tarn_mul(tape, tarn_tanh(tape, z), y), y);
+}
+
+static void what_a_chain_has_taken_is_not_taken_again(void **state)
+{
+    (void)state;
+    tarn_params *p = tarn_params_new(TARN_F32);
+    tarn_rng rng = tarn_rng_seed(1);
+    tarn_tensor *x = parameter(p, "x", &rng, 4, (const int64_t[]){3, 24, 24, 16});
+    tarn_tensor *context[] = {parameter(p, "w", &rng, 4, (const int64_t[]){3, 3, 16, 16}),
+                              parameter(p, "bias", &rng, 1, (const int64_t[]){16}),
+                              tarn_params_add_buffer(p, "gamma", 1, (const int64_t[]){16})};
+    tarn_tensor *before[3];
+    assert_true(tarn_fill(context[2], 1));
+    for (int fusion = 0; fusion < 2; fusion++) {
+        tarn_tape_set_fusion(t, fusion);
+        tarn_tensor *y = tarn_checkpoint(t, shared_sum, context, x);
+        assert_true(tarn_backward(t, tarn_sum(t, y, TARN_ALL_AXES, false)));
+        for (size_t i = 0; i < 3; i++) {
+            tarn_tensor *g = tarn_param_grad(tarn_params_at(p, i));
+            if (fusion)
+                assert_memory_equal(tarn_data(before[i]), tarn_data(g), tarn__bytes(g));
+            else
+                before[i] = tarn_tensor_clone(g);
+        }
+        tarn_params_zero_grad(p);
+        tarn_tape_reset(t);
+    }
+    for (size_t i = 0; i < 3; i++)
+        tarn_tensor_free(before[i]);
+    tarn_params_free(p);
+}
+
 /* Nothing may be computed again from what is younger than the value: then the value itself is read, or there is an error. */
 static void what_has_changed_is_not_computed_again(void **state)
 {
@@ -197,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(fused_has_the_same_bits, setup, teardown),
         cmocka_unit_test_setup_teardown(weights_are_transformed_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_chain_has_taken_is_not_taken_again, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_changed_is_not_computed_again, setup, teardown),
     };
     return cmocka_run_group_tests_name("conv2d fusion", tests, NULL, NULL);

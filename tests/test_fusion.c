@@ -80,7 +80,7 @@ static const tarn_op pair_op;
 static bool times_fuse(tarn_node *n)
 {
     tarn_tensor *y = n->in[0];
-    if (!tarn__only_use(y) || y->node->op != &pair_op)
+    if (!tarn__only_use(n, y) || y->node->op != &pair_op)
         return false;
     double *shift = tarn__fusion_data(n, sizeof *shift);
     if (!shift)
