@@ -64,11 +64,11 @@ TARN_API size_t tarn_tape_peak_bytes(const tarn_tape *tape);
  * changed after it was recorded is an error. */
 TARN_API bool tarn_run(tarn_tensor *x);
 
-/* x's elements stay until the reset, once they are computed. Without it they may go after tarn_backward(), or at once
- * if x was recorded with gradients off: what nobody is going to read goes as soon as everything that was recorded to
- * read it has run, unless it was asked for by name (tarn_run, tarn_data, the loss) or takes 64 KiB or less. What has
- * gone is computed again when somebody asks for it, to the same bits; but then the leaves behind it must not have
- * changed. Leaves always stay. */
+/* x's elements stay until the reset, once they are computed; so do those that tarn_data has given a pointer to, and leaves.
+ * Anything else may go when everything that was recorded to read it has run: in tarn_backward(), inside a checkpoint, and
+ * at once if it was recorded with gradients off. Results of 64 KiB or less stay even so, unless they are inside a
+ * checkpoint, or were recorded with gradients off for one op alone to read. What has gone is computed again when somebody
+ * asks for it, to the same bits; but then the leaves behind it must not have changed: an error otherwise. */
 TARN_API bool tarn_keep(tarn_tensor *x);
 
 /* Adds d loss / d p to the gradient of every parameter p that loss depends on, and computes loss. The loss is

@@ -193,6 +193,24 @@ static void small_values_can_be_read_after_a_change(void **state)
     tarn_params_free(p);
 }
 
+/* tarn_run computes; tarn_keep and tarn_data keep. */
+static void to_have_run_is_not_to_be_kept(void **state)
+{
+    (void)state;
+    tarn_params *p = tarn_params_new(TARN_F64);
+    tarn_tensor *w = big_parameter(p), *ran = tarn_exp(t, w), *kept = tarn_cos(t, w), *seen = tarn_neg(t, w);
+    assert_true(tarn_run(ran) && tarn_keep(kept) && tarn_data(seen));
+    tarn_tensor *all = tarn_mul(t, tarn_mul(t, ran, kept), seen);
+    assert_true(tarn_backward(t, sum(tarn_square(t, all))));
+    assert_true(tarn_fill(w, 1));
+    expect_first(kept, 1);
+    expect_first(seen, 0);
+    assert_true(isnan(tarn_at(ran, (int64_t[]){0})));
+    expect_error("tarn_exp: input 0 (w [20000]) changed between recording and running", "tarn_keep(x)");
+    tarn_tape_reset(t);
+    tarn_params_free(p);
+}
+
 /* ---- what is computed again ---- */
 
 static void gone_values_come_again(void **state)
@@ -443,6 +461,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(kept_values_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pointer_stays_valid, setup, teardown),
         cmocka_unit_test_setup_teardown(small_values_can_be_read_after_a_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(to_have_run_is_not_to_be_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(gone_values_come_again, setup, teardown),
         cmocka_unit_test_setup_teardown(running_statistics_move_once, setup, teardown),
         cmocka_unit_test_setup_teardown(deep_chains_come_again, setup, teardown),
