@@ -1,5 +1,5 @@
 /* Batch Normalization, fused and composed. */
-#include "autograd/batchnorm_impl.h"
+#include "autograd/fusion.h"
 #include "autograd/ops.h"
 #include "autograd/tape_impl.h"
 

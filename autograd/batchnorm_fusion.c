@@ -1,6 +1,6 @@
 /* BatchNorm with what stands around it, in the same passes over memory. In training the node of BatchNorm itself stays:
  * it computes mean and variance, and moves the running statistics; only y is left to the one that fuses. */
-#include "autograd/batchnorm_impl.h"
+#include "autograd/fusion.h"
 
 /* ---- what a fused run reads ---- */
 

@@ -2,7 +2,7 @@
  *   y = conv(x, w)         gx = input_grad(g, w)    gw = weight_grad(g, x)
  *   y = input_grad(g, w)   gg = conv(gy, w)         gw = weight_grad(g, gy)
  *   y = weight_grad(g, x)  gg = conv(x, gy)         gx = input_grad(g, gy) */
-#include "autograd/batchnorm_impl.h"
+#include "autograd/fusion.h"
 #include "autograd/ops.h"
 #include "autograd/tape_impl.h"
 

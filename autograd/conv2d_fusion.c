@@ -1,5 +1,5 @@
 /* A convolution with the bias that is added to it and the statistics that BatchNorm takes of it. */
-#include "autograd/batchnorm_impl.h"
+#include "autograd/fusion.h"
 
 typedef struct fused_conv {
     const tarn__conv2d *v;

@@ -1,5 +1,5 @@
 /* The ops of tensor/elementwise.def, comparisons, where and cast. */
-#include "autograd/batchnorm_impl.h"
+#include "autograd/fusion.h"
 #include "autograd/ops.h"
 
 /* ---- what every row shares ---- */

@@ -1,5 +1,5 @@
 /* Pooling over windows of [N,H,W,C]. */
-#include "autograd/batchnorm_impl.h"
+#include "autograd/fusion.h"
 #include "autograd/ops.h"
 #include "tensor/kernels/kernels.h"
 #include "tensor/parallel.h"

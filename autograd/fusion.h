@@ -1,7 +1,7 @@
-/* autograd/batchnorm_impl.h (internal): what BatchNorm, relu and max pooling know of each other's nodes, so that several
+/* autograd/fusion.h (internal): what convolution, BatchNorm, relu and max pooling know of each other's nodes, so that several
  * run in the same passes over memory. */
-#ifndef TARN__BATCHNORM_IMPL_H
-#define TARN__BATCHNORM_IMPL_H
+#ifndef TARN__FUSION_H
+#define TARN__FUSION_H
 
 #include "autograd/op.h"
 #include "tensor/batchnorm.h"
