@@ -46,7 +46,7 @@ static const tarn_op weights_op = {.name = "conv2d_weights", .shape = weights_sh
 struct tarn__transformed {
     tarn__transformed *next;
     const tarn_tensor *w;
-    uint64_t version;
+    uint64_t id, version; /* w's: another tensor may lie there by now, or hold other elements */
     tarn__conv2d_product product;
     const tarn__segment *segment;
     tarn_tensor *weights;
@@ -67,8 +67,8 @@ static tarn_tensor *apply(tarn_tape *t, const tarn_op *op, tarn__conv2d_product 
     if (tarn__conv2d_transformed(v, product) == 0)
         return tarn__apply(t, op, TARN__IN(x, w), v, sizeof *v);
     tarn__transformed *known = t->transformed;
-    while (known && (known->w != w || known->version != version_of(w) || known->product != product ||
-                     known->segment != t->segment))
+    while (known && (known->w != w || known->id != w->id || known->version != version_of(w) ||
+                     known->product != product || known->segment != t->segment))
         known = known->next;
     if (!known) {
         tarn_tensor *weights =
@@ -79,7 +79,7 @@ static tarn_tensor *apply(tarn_tape *t, const tarn_op *op, tarn__conv2d_product 
             tarn_fail("tarn_%s: no memory to record it", op->name);
             return NULL;
         }
-        *known = (tarn__transformed){t->transformed, w, version_of(w), product, t->segment, weights};
+        *known = (tarn__transformed){t->transformed, w, w->id, version_of(w), product, t->segment, weights};
         t->transformed = known;
     }
     return tarn__apply(t, op, TARN__IN(x, w, known->weights), v, sizeof *v);

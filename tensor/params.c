@@ -88,6 +88,7 @@ static bool tensor_init(tarn_tensor *x, tarn_dtype dtype, int ndim, const int64_
     tarn__set_shape(x, dtype, ndim, shape);
     x->owner = TARN__OWNED_BY_STORE;
     x->ready = true;
+    x->id = tarn__new_id();
     x->data = tarn__allocate_zeroed(tarn__bytes(x));
     return x->data != NULL;
 }

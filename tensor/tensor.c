@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static const struct {
@@ -33,6 +34,12 @@ bool tarn__usable(const char *who, const void *pointer, const char *what)
 
 /* ---- making ---- */
 
+uint64_t tarn__new_id(void)
+{
+    static atomic_uint_fast64_t leaves;
+    return (uint64_t)atomic_fetch_add_explicit(&leaves, 1, memory_order_relaxed) + 1;
+}
+
 /* The header and, with own_data, room for the elements behind it. */
 static tarn_tensor *tensor_allocate(const char *who, tarn_dtype dtype, int ndim, const int64_t *shape, bool own_data)
 {
@@ -50,6 +57,7 @@ static tarn_tensor *tensor_allocate(const char *who, tarn_dtype dtype, int ndim,
     tarn__set_shape(x, dtype, ndim, shape);
     x->data = (char *)x + header;
     x->ready = true;
+    x->id = tarn__new_id();
     return x;
 }
 

@@ -18,6 +18,7 @@ struct tarn_tensor {
     void *packed;            /* of a strided view whose elements were asked for: a row-major copy */
     uint64_t packed_version; /* of the leaf behind it, when the copy was made */
     uint64_t version;        /* moves on when a leaf's elements may have changed */
+    uint64_t id;             /* of a leaf that does not lie on a tape: another in its place has another. 0 on a tape */
 
     /* A pending tensor knows who computes it. tensor/ only ever calls `compute`; the rest is the tape's own. */
     bool (*compute)(struct tarn_tensor *x);                 /* NULL: a leaf */
@@ -81,6 +82,9 @@ void tarn__params_truncate(struct tarn_params *params, size_t count);
 
 /* Usable by the public functions: not NULL, and no error pending. Sets the error for NULL. */
 bool tarn__usable(const char *who, const void *pointer, const char *what);
+
+/* The next id. */
+uint64_t tarn__new_id(void);
 
 /* Makes sure that the elements are there. */
 bool tarn__realize(tarn_tensor *x);

@@ -195,6 +195,21 @@ static void what_a_chain_has_taken_is_not_taken_again(void **state)
     tarn_params_free(p);
 }
 
+/* A weight may be freed when its convolution has been computed, and the next one may lie where it lay. */
+static void another_weight_in_the_same_place(void **state)
+{
+    (void)state;
+    tarn_tensor *x = tarn_ones(t, TARN_F32, TARN_SHAPE(2, 16, 16, 8));
+    for (int round = 1; round <= 3; round++) {
+        tarn_tensor *w = tarn_tensor_new(TARN_F32, TARN_SHAPE(3, 3, 8, 8));
+        assert_true(tarn_fill(w, round));
+        const float *y = tarn_data(tarn_conv2d(t, x, w, NULL));
+        expect_no_error();
+        assert_true(fabsf(y[0] - 72 * (float)round) < 0.01f);
+        tarn_tensor_free(w);
+    }
+}
+
 /* Nothing may be computed again from what is younger than the value: then the value itself is read, or there is an error. */
 static void what_has_changed_is_not_computed_again(void **state)
 {
@@ -239,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(fused_has_the_same_bits, setup, teardown),
         cmocka_unit_test_setup_teardown(weights_are_transformed_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_weight_in_the_same_place, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_chain_has_taken_is_not_taken_again, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_changed_is_not_computed_again, setup, teardown),
     };
