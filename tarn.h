@@ -11,6 +11,7 @@
 #include "autograd/tape.h"
 #include "autograd/ops.h"
 #include "autograd/gradcheck.h"
+#include "autograd/objective.h"
 #include "layers/layers.h"
 #include "optim/optim.h"
 #include "data/data.h"

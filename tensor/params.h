@@ -57,6 +57,17 @@ TARN_API int64_t tarn_params_numel(const tarn_params *params);
 /* sqrt(sum of the squares of all gradients that are filled), summed in double; NaN with an error on NULL. */
 TARN_API double tarn_params_grad_norm(const tarn_params *params);
 
+/* ---- all parameters as one vector: a point in the space of weights ---- */
+
+/* f64 [tarn_params_numel(params)], the caller's: the elements of every parameter (buffers are left out) in the order of
+ * the store, each row-major; or those of their gradients, zeros where one is not filled. f32 values are held exactly. */
+TARN_API tarn_tensor *tarn_params_vector_new(const tarn_params *params);
+TARN_API tarn_tensor *tarn_params_grad_vector_new(const tarn_params *params);
+
+/* Sets every parameter to what the vector (f64, of that shape) says, rounded to the store's dtype. On error nothing has
+ * changed. */
+TARN_API bool tarn_params_set_vector(tarn_params *params, tarn_tensor *vector);
+
 #ifdef __cplusplus
 }
 #endif

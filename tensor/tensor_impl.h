@@ -80,6 +80,13 @@ bool tarn__view_strides(int ndim, const int64_t *shape, const int64_t *stride, i
 struct tarn_params;
 void tarn__params_truncate(struct tarn_params *params, size_t count);
 
+/* A copy of every parameter and buffer (not of gradients), for tarn__params_restore, to be released with
+ * tarn__release(). NULL without an error when there is no memory. */
+void *tarn__params_snapshot(const struct tarn_params *params);
+
+/* Writes back what has changed since; works while an error is pending. The store has the tensors that it had. */
+void tarn__params_restore(struct tarn_params *params, const void *snapshot, bool only_buffers);
+
 /* Usable by the public functions: not NULL, and no error pending. Sets the error for NULL. */
 bool tarn__usable(const char *who, const void *pointer, const char *what);
 

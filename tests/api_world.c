@@ -146,6 +146,7 @@ void world_new(world *w)
     tarn_tape_set_eager(w->modes, true);
     tarn_exp(w->modes, w->s);
     w->empty = tarn_params_new(TARN_F32);
+    w->point = tarn_params_vector_new(w->p);
     w->t = tarn_tape_new();
     w->other = tarn_tape_new();
     w->foreign = tarn_ones(w->other, TARN_F32, TARN_SHAPE(4, 6));
@@ -166,10 +167,27 @@ void world_free(world *w)
     tarn_dataset_free(w->data), tarn_dataset_free(w->named);
     tarn_optim_free(w->o);
     tarn_params_free(w->p), tarn_params_free(w->empty);
-    tarn_tensor *const own[] = {
-        w->x,       w->y,      w->z,      w->d,     w->i,    w->u,          w->s,         w->row,           w->label,
-        w->index,   w->image,  w->kernel, w->gamma, w->beta, w->stats.mean, w->stats.var, w->stats.batches, w->pictures,
-        w->classes, w->picture};
+    tarn_tensor *const own[] = {w->x,
+                                w->y,
+                                w->z,
+                                w->d,
+                                w->i,
+                                w->u,
+                                w->s,
+                                w->row,
+                                w->label,
+                                w->index,
+                                w->image,
+                                w->kernel,
+                                w->gamma,
+                                w->beta,
+                                w->stats.mean,
+                                w->stats.var,
+                                w->stats.batches,
+                                w->pictures,
+                                w->classes,
+                                w->picture,
+                                w->point};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         tarn_tensor_free(own[i]);
     *w = (world){0};

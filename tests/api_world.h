@@ -22,6 +22,7 @@ typedef struct world {
     tarn_tensor *foreign;                      /* f32 [4,6] on the other tape */
     tarn_params *p;                            /* f32: w [6,3], b [3], and a buffer */
     tarn_tensor *w;
+    tarn_tensor *point;        /* f64: p's parameters as a vector */
     tarn_linear_layer linear;  /* 6 -> 3 */
     tarn_conv2d_layer conv;    /* 4 -> 2, 3x3 */
     tarn_batchnorm_layer norm; /* 4 */

@@ -81,6 +81,29 @@ static tarn_tensor *segment(tarn_tape *t, void *context, tarn_tensor *x)
     return tarn_square(t, tarn_sin(t, x));
 }
 
+/* Objectives, right and wrong; the context is the world. */
+static tarn_tensor *loss_of(tarn_tape *t, void *context)
+{
+    const world *w = context;
+    return tarn_mean(t, tarn_square(t, tarn_add_scalar(t, w->w, 1)), TARN_ALL_AXES, false);
+}
+
+static tarn_tensor *no_loss(tarn_tape *t, void *context)
+{
+    (void)t, (void)context;
+    return NULL;
+}
+
+static tarn_tensor *a_matrix(tarn_tape *t, void *context)
+{
+    return tarn_square(t, ((world *)context)->w);
+}
+
+static tarn_tensor *a_bomb(tarn_tape *t, void *context)
+{
+    return tarn_sum(t, tarn_mul(t, bomb(context), loss_of(t, context)), TARN_ALL_AXES, false);
+}
+
 #define TRY(...)                                                                                                       \
     if (k == at++)                                                                                                     \
         return (__VA_ARGS__) ? SUCCEEDED : FAILED;
