@@ -182,6 +182,46 @@ tarn_dataset *tarn_dataset_load_mnist(const char *dir, const char *part)
     return NULL;
 }
 
+/* ---- a part of another */
+
+/* Examples first to first+count-1 of x, which is row-major in memory. */
+static tarn_tensor *rows_of(tarn_tensor *x, int64_t first, int64_t count)
+{
+    int64_t shape[TARN_MAX_DIMS];
+    if (!tarn_data(x))
+        return NULL;
+    memcpy(shape, x->shape, sizeof shape);
+    shape[0] = count;
+    size_t row = tarn__bytes(x) / (size_t)x->shape[0];
+    return tarn_tensor_wrap(x->dtype, x->ndim, shape, (char *)x->data + (size_t)first * row);
+}
+
+tarn_dataset *tarn_dataset_slice_new(tarn_dataset *dataset, int64_t first, int64_t count)
+{
+    const char *who = "tarn_dataset_slice_new";
+    if (!tarn__usable(who, dataset, "dataset"))
+        return NULL;
+    int64_t n = tarn_dataset_count(dataset);
+    if (first < 0 || first > n || count < 1 || count > n - first) {
+        tarn_fail("%s: %" PRId64 " examples from %" PRId64 " on, of a dataset of %" PRId64, who, count, first, n);
+        return NULL;
+    }
+    tarn_tensor *images = rows_of(dataset->images, first, count);
+    tarn_tensor *labels = images ? rows_of(dataset->labels, first, count) : NULL;
+    tarn_dataset *d = labels ? dataset_over(who, images, labels) : NULL;
+    if (!d) {
+        tarn_tensor_free(images);
+        tarn_tensor_free(labels);
+        return NULL;
+    }
+    d->owns = true;
+    d->classes = dataset->classes;
+    if (!dataset->names || tarn_dataset_set_classes(d, dataset->classes, (const char *const *)dataset->names))
+        return d;
+    tarn_dataset_free(d);
+    return NULL;
+}
+
 /* ---- asking */
 
 int64_t tarn_dataset_count(const tarn_dataset *d)

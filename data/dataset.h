@@ -24,6 +24,11 @@ TARN_API tarn_dataset *tarn_dataset_new(tarn_tensor *images, tarn_tensor *labels
  * Debian's package dataset-fashion-mnist puts them into /usr/share/datasets/fashion-mnist. */
 TARN_API tarn_dataset *tarn_dataset_load_mnist(const char *dir, const char *part);
 
+/* The `count` examples from number `first` on (count 1 or more), such as those held out for validation: over the memory
+ * of `dataset`, which must outlive it; its classes and their names stay the same. NULL with an error when the dataset
+ * has no such examples. */
+TARN_API tarn_dataset *tarn_dataset_slice_new(tarn_dataset *dataset, int64_t first, int64_t count);
+
 /* Frees the dataset, with the tensors that belong to it. NULL is fine. Free its loaders first. */
 TARN_API void tarn_dataset_free(tarn_dataset *dataset);
 

@@ -86,6 +86,29 @@ static void wrong_tensors_are_refused(void **state)
     tarn_tensor_free(negative);
 }
 
+static void a_slice_shows_its_examples(void **state)
+{
+    (void)state;
+    tarn_tensor *images = tarn_tensor_from(TARN_F32, TARN_SHAPE(4, 2), (float[]){0, 1, 2, 3, 4, 5, 6, 7});
+    tarn_tensor *labels = tarn_tensor_from(TARN_I32, TARN_SHAPE(4), (int32_t[]){2, 0, 1, 0});
+    tarn_dataset *d = tarn_dataset_new(images, labels);
+    assert_true(tarn_dataset_set_classes(d, 3, (const char *[]){"a", "b", "c"}));
+    tarn_dataset *part = tarn_dataset_slice_new(d, 1, 2), *last = tarn_dataset_slice_new(d, 3, 1);
+    assert_int_equal(tarn_dataset_count(part), 2);
+    assert_int_equal(tarn_dataset_classes(part), 3); /* though its largest label is 1 */
+    assert_string_equal(tarn_dataset_class_name(part, 2), "c");
+    assert_true(tarn_at(tarn_dataset_images(part), (int64_t[]){0, 0}) == 2);
+    assert_true(tarn_at(tarn_dataset_images(part), (int64_t[]){1, 1}) == 5);
+    assert_true(tarn_at(tarn_dataset_labels(part), (int64_t[]){1}) == 1);
+    assert_true(tarn_at(tarn_dataset_images(last), (int64_t[]){0, 1}) == 7);
+    assert_ptr_equal(tarn_data(tarn_dataset_images(last)), (const float *)tarn_data(images) + 6); /* not a copy */
+    assert_null(tarn_dataset_slice_new(d, 3, 2));
+    expect_error("tarn_dataset_slice_new: 2 examples from 3 on, of a dataset of 4");
+    tarn_dataset_free(part), tarn_dataset_free(last);
+    tarn_dataset_free(d);
+    tarn_tensor_free(images), tarn_tensor_free(labels);
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_teardown(test, test_end)
@@ -93,6 +116,7 @@ int main(void)
         T(mnist_is_loaded),
         T(bad_mnist_is_refused),
         T(wrong_tensors_are_refused),
+        T(a_slice_shows_its_examples),
     };
     return cmocka_run_group_tests_name("data_set", tests, folder_make, folder_remove);
 }
