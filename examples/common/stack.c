@@ -1,0 +1,119 @@
+#include "examples/common/stack.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SIDE = 28, CLASSES = 10, STAGES = 3 };
+
+const char *stack_norm_name(stack_norm norm)
+{
+    static const char *const names[STACK_NORM_COUNT] = {"no normalization", "BatchNorm"};
+    return (unsigned)norm < STACK_NORM_COUNT ? names[norm] : "?";
+}
+
+static tarn_init init_for(tarn_activation activation)
+{
+    const bool one_sided = activation == TARN_RELU || activation == TARN_LEAKY_RELU;
+    return one_sided ? (tarn_init){.kind = TARN_INIT_KAIMING_NORMAL, .activation = activation}
+                     : (tarn_init){.kind = TARN_INIT_XAVIER_NORMAL};
+}
+
+/* Which third of the layers layer i is in. */
+static int stage_of(const stack *s, int i)
+{
+    return STAGES * i / s->opts.depth;
+}
+
+static int64_t width_of(const stack *s, int i)
+{
+    return s->opts.convolutions ? s->opts.width << stage_of(s, i) : s->opts.width;
+}
+
+static bool add_norm(stack *s, const char *name, int i)
+{
+    switch (s->opts.norm) {
+    case STACK_BATCHNORM:
+        return tarn_batchnorm_init(&s->batchnorm[i], s->params, name, width_of(s, i), NULL);
+    default:
+        return !tarn_error();
+    }
+}
+
+static bool add_layer(stack *s, int i, tarn_rng *rng)
+{
+    char name[16];
+    snprintf(name, sizeof name, "%d", i + 1);
+    const tarn_init init = init_for(s->opts.activation);
+    if (s->opts.convolutions) {
+        const bool halves = i == 0 || stage_of(s, i) != stage_of(s, i - 1);
+        const tarn_conv2d_layer_opts opts = {.stride = halves ? 2 : 1, .padding = 1, .init = init};
+        tarn_conv2d_init(&s->conv[i], s->params, name, rng, i ? width_of(s, i - 1) : 1, width_of(s, i), 3, &opts);
+    } else {
+        const tarn_linear_opts opts = {.init = init};
+        tarn_linear_init(&s->linear[i], s->params, name, rng, i ? s->opts.width : SIDE * SIDE, s->opts.width, &opts);
+    }
+    return add_norm(s, name, i);
+}
+
+bool stack_init(stack *s, const stack_opts *opts, uint64_t seed)
+{
+    *s = (stack){.opts = *opts};
+    if (opts->depth < 1 || opts->depth > STACK_MAX_DEPTH)
+        return tarn_fail("stack_init: %d layers, expected 1 to %d", opts->depth, STACK_MAX_DEPTH);
+    tarn_rng rng = tarn_rng_seed(seed);
+    s->params = tarn_params_new(TARN_F32);
+    tarn_activation_init(&s->activation, opts->activation, 0);
+    for (int i = 0; i < opts->depth && !tarn_error(); i++)
+        add_layer(s, i, &rng);
+    tarn_linear_init(&s->out, s->params, "out", &rng, width_of(s, opts->depth - 1), CLASSES, NULL);
+    return !tarn_error();
+}
+
+void stack_free(stack *s)
+{
+    tarn_params_free(s->params);
+    *s = (stack){0};
+}
+
+static tarn_tensor *apply_norm(tarn_tape *t, const stack *s, int i, tarn_tensor *x)
+{
+    switch (s->opts.norm) {
+    case STACK_BATCHNORM:
+        return tarn_batchnorm_apply(t, &s->batchnorm[i], x);
+    default:
+        return x;
+    }
+}
+
+tarn_tensor *stack_apply_and_show(tarn_tape *t, const stack *s, tarn_tensor *x, tarn_tensor **inputs,
+                                  tarn_tensor **hidden)
+{
+    if (!s->opts.convolutions)
+        x = tarn_flatten(t, x);
+    for (int i = 0; i < s->opts.depth; i++) {
+        x = s->opts.convolutions ? tarn_conv2d_apply(t, &s->conv[i], x) : tarn_linear_apply(t, &s->linear[i], x);
+        if (!s->opts.norm_after)
+            x = apply_norm(t, s, i, x);
+        if (inputs)
+            inputs[i] = x;
+        x = tarn_activation_apply(t, &s->activation, x);
+        if (s->opts.norm_after)
+            x = apply_norm(t, s, i, x);
+        if (hidden)
+            hidden[i] = x;
+    }
+    if (s->opts.convolutions)
+        x = tarn_global_avg_pool2d(t, x);
+    return tarn_linear_apply(t, &s->out, x);
+}
+
+tarn_tensor *stack_apply(tarn_tape *t, const stack *s, tarn_tensor *x)
+{
+    return stack_apply_and_show(t, s, x, NULL, NULL);
+}
+
+tarn_tensor *stack_loss(tarn_tape *t, void *problem)
+{
+    const stack_problem *p = problem;
+    return tarn_cross_entropy(t, stack_apply(t, p->net, p->images), p->labels);
+}

@@ -1,0 +1,55 @@
+/* stack.h: the networks of the experiments: equal layers on top of each other, with a normalization of choice between
+ * each and its activation, or behind it. */
+#ifndef EXAMPLES_STACK_H
+#define EXAMPLES_STACK_H
+
+#include "tarn.h"
+
+enum { STACK_MAX_DEPTH = 32 };
+
+typedef enum stack_norm { STACK_PLAIN, STACK_BATCHNORM, STACK_NORM_COUNT } stack_norm;
+
+typedef struct stack_opts {
+    /* Fully connected layers of `width`, or 3x3 convolutions, then the average over positions: of `width` channels and
+     * 14x14 positions in the first third of the layers, twice as many and 7x7 in the second, four times and 4x4. */
+    bool convolutions;
+    int depth; /* hidden layers, 1 to STACK_MAX_DEPTH */
+    int64_t width;
+    tarn_activation activation;
+    stack_norm norm;
+    bool norm_after; /* the activation, not before it */
+} stack_opts;
+
+typedef struct stack {
+    stack_opts opts;
+    tarn_params *params; /* f32: "1.weight", "1.gamma", ..., "out.weight" */
+    tarn_linear_layer linear[STACK_MAX_DEPTH], out;
+    tarn_conv2d_layer conv[STACK_MAX_DEPTH];
+    tarn_batchnorm_layer batchnorm[STACK_MAX_DEPTH];
+    tarn_activation_layer activation;
+} stack;
+
+/* "BatchNorm", "no normalization". */
+const char *stack_norm_name(stack_norm norm);
+
+/* For images [N,28,28,1] of 10 classes. Weights start as He et al. advise for ReLU and its kin, and as Glorot and Bengio
+ * do for the others. False with tarn's error set; stack_free() in any case. */
+bool stack_init(stack *s, const stack_opts *opts, uint64_t seed);
+void stack_free(stack *s);
+
+/* x [N,28,28,1] -> logits [N,10]. */
+tarn_tensor *stack_apply(tarn_tape *t, const stack *s, tarn_tensor *x);
+
+/* The same; hidden[i] receives what layer i hands on, inputs[i] what its activation gets. Either may be NULL. */
+tarn_tensor *stack_apply_and_show(tarn_tape *t, const stack *s, tarn_tensor *x, tarn_tensor **inputs,
+                                  tarn_tensor **hidden);
+
+/* A stack and a batch (the caller's tensors), as a tarn_objective's loss: the cross-entropy. */
+typedef struct stack_problem {
+    const stack *net;
+    tarn_tensor *images, *labels;
+} stack_problem;
+
+tarn_tensor *stack_loss(tarn_tape *t, void *problem);
+
+#endif
