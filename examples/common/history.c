@@ -1,6 +1,7 @@
 #include "examples/common/history.h"
 #include "examples/common/cli.h"
 #include "examples/common/plot.h"
+#include "examples/common/table.h"
 #include "tensor/error.h"
 
 #include <stdio.h>
@@ -54,15 +55,18 @@ void history_epoch(history *h, double train_loss, double train_accuracy, double 
 
 static bool write_tables(const history *h, const char *folder)
 {
-    static const char *const step_names[] = {"epoch", "learning_rate", "train_loss"};
-    static const char *const epoch_names[] = {"epoch",     "train_loss",    "train_accuracy",
-                                              "test_loss", "test_accuracy", "seconds"};
-    const double *const steps[] = {h->step_epoch, h->step_lr, h->step_loss};
-    const double *const epochs[] = {h->epoch,     h->train_loss,    h->train_accuracy,
-                                    h->test_loss, h->test_accuracy, h->seconds};
+    const table_column steps[] = {{.name = "epoch", .numbers = h->step_epoch},
+                                  {.name = "learning_rate", .numbers = h->step_lr},
+                                  {.name = "train_loss", .numbers = h->step_loss}};
+    const table_column epochs[] = {{.name = "epoch", .numbers = h->epoch},
+                                   {.name = "train_loss", .numbers = h->train_loss},
+                                   {.name = "train_accuracy", .numbers = h->train_accuracy},
+                                   {.name = "test_loss", .numbers = h->test_loss},
+                                   {.name = "test_accuracy", .numbers = h->test_accuracy},
+                                   {.name = "seconds", .numbers = h->seconds}};
     char path[4096];
-    return cli_join(path, sizeof path, folder, "steps.csv") && plot_write_csv(path, 3, step_names, steps, h->steps) &&
-           cli_join(path, sizeof path, folder, "epochs.csv") && plot_write_csv(path, 6, epoch_names, epochs, h->epochs);
+    return cli_join(path, sizeof path, folder, "steps.csv") && table_write_csv(path, 3, steps, h->steps) &&
+           cli_join(path, sizeof path, folder, "epochs.csv") && table_write_csv(path, 6, epochs, h->epochs);
 }
 
 /* An epoch's mean stands in its middle, a test at its end. */
