@@ -169,6 +169,7 @@ $(TESTS) $(TORCHES): $(BUILD)/%: $(BUILD)/%.o $(STATIC)
 $(TESTS): TEST_LIBS = -lcmocka
 $(BUILD)/tests/test_data_ahead: TEST_LIBS += -Wl,--wrap=pthread_create # it refuses threads
 $(TESTS): $(BUILD)/tests/libcommon.a
+$(BUILD)/tests/test_plot: $(BUILD)/examples/libcommon.a
 
 -include $(OBJECTS:.o=.d)
 
