@@ -252,6 +252,30 @@ TARN_API tarn_tensor *tarn_batchnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *
 TARN_API tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
                                               const tarn_running_stats *running, const tarn_batchnorm_opts *opts);
 
+/* Normalizations of each example by itself: the same in training and in evaluation, whatever else is in the batch. Each
+ * takes values away by their mean and divides by their spread,
+ *   y = (x - mean) / sqrt(var + eps) * gamma + beta,   x [...,C], gamma and beta [C],
+ * mean and biased variance over some of one example's values; they differ in which. gamma or beta NULL: without it.
+ * eps: 0 means 1e-5. x near 1000 with a spread of 0.02 comes out right in f32 as well. Fewer than 2 values to take the
+ * variance of are an error. */
+
+/* Layer Normalization (Ba, Kiros & Hinton 2016, 1607.06450, equation 3): over the last axis. */
+TARN_API tarn_tensor *tarn_layernorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta, double eps);
+
+/* x / sqrt(mean(x^2) + eps) * gamma over the last axis, which may have size 1: the mean stays (Zhang & Sennrich 2019,
+ * 1910.07467, equation 4; eps as its usual implementations have it). */
+TARN_API tarn_tensor *tarn_rmsnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, double eps);
+
+/* Group Normalization (Wu & He 2018, 1803.08494, equation 7): x [N,...,C], over all positions and the C/groups channels
+ * of a group, which lie side by side. groups divides C. */
+TARN_API tarn_tensor *tarn_groupnorm(tarn_tape *t, tarn_tensor *x, int64_t groups, tarn_tensor *gamma,
+                                     tarn_tensor *beta, double eps);
+
+/* Instance Normalization (Ulyanov, Vedaldi & Lempitsky 2016, 1607.08022, equation 2): x [N,...,C] with at least one axis
+ * between, over the positions of each channel. */
+TARN_API tarn_tensor *tarn_instancenorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
+                                        double eps);
+
 /* Training: each element is 0 with probability p, else x/(1-p) (Srivastava et al. 2014, in its inverted
  * form). Evaluation, or p = 0: x. 0 <= p < 1. The mask is a function of rng's state, which moves on when the
  * op is recorded. */

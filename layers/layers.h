@@ -17,9 +17,13 @@
 #include "layers/conv2d.h"
 #include "layers/dropout.h"
 #include "layers/flatten.h"
+#include "layers/groupnorm.h"
 #include "layers/init.h"
+#include "layers/instancenorm.h"
+#include "layers/layernorm.h"
 #include "layers/linear.h"
 #include "layers/pool2d.h"
+#include "layers/rmsnorm.h"
 #include "layers/sequential.h"
 
 #endif

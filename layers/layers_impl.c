@@ -2,6 +2,7 @@
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 enum { MAX_NAME = 255 };
@@ -54,4 +55,27 @@ bool tarn__applicable(const char *who, const tarn_tape *t, const void *layer, bo
     if (!tarn__usable(who, t, "tape") || !tarn__usable(who, layer, "layer") || !tarn__usable(who, x, "x"))
         return false;
     return ready ? true : tarn_fail("%s: the layer was not initialized", who);
+}
+
+bool tarn__add_affine(const char *who, tarn_params *params, const char *name, int64_t channels, double eps,
+                      bool no_affine, tarn_tensor **gamma, tarn_tensor **beta)
+{
+    if (!tarn__is_size(who, "channels", channels))
+        return false;
+    if (!isfinite(eps) || eps < 0)
+        return tarn_fail("%s: eps %g, expected a finite number that is 0 or more", who, eps);
+    const tarn__part parts[] = {{"gamma", true, 1, {channels}, gamma}, {"beta", true, 1, {channels}, beta}};
+    return tarn__add_parts(who, params, name,
+                           no_affine ? 0
+                           : beta    ? 2
+                                     : 1,
+                           parts) &&
+           (no_affine || tarn_fill(*gamma, 1));
+}
+
+bool tarn__has_channels(const char *who, const tarn_tensor *x, int64_t channels)
+{
+    return x->ndim >= 1 && x->shape[x->ndim - 1] == channels
+               ? true
+               : tarn_fail("%s: x is %s, expected [...,%" PRId64 "]", who, TARN__SHAPE_TEXT(x), channels);
 }

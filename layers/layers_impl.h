@@ -17,6 +17,14 @@ typedef struct tarn__part {
 /* Adds n parts to the store: all, or on error none. */
 bool tarn__add_parts(const char *who, tarn_params *params, const char *name, int n, const tarn__part *parts);
 
+/* Checks a normalization's options and adds NAME.gamma (ones) and NAME.beta (zeros; beta NULL: none), both [channels];
+ * with no_affine neither. */
+bool tarn__add_affine(const char *who, tarn_params *params, const char *name, int64_t channels, double eps,
+                      bool no_affine, tarn_tensor **gamma, tarn_tensor **beta);
+
+/* x is [...,channels]. */
+bool tarn__has_channels(const char *who, const tarn_tensor *x, int64_t channels);
+
 /* The checks at the start of an _apply: nothing is NULL, and no error is pending. `ready` says, of a layer that is
  * not NULL, that its _init has succeeded. */
 bool tarn__applicable(const char *who, const tarn_tape *t, const void *layer, bool ready, const tarn_tensor *x);

@@ -14,8 +14,12 @@
 #include "layers/conv2d.h"
 #include "layers/dropout.h"
 #include "layers/flatten.h"
+#include "layers/groupnorm.h"
+#include "layers/instancenorm.h"
+#include "layers/layernorm.h"
 #include "layers/linear.h"
 #include "layers/pool2d.h"
+#include "layers/rmsnorm.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,6 +46,10 @@ TARN_API tarn_tensor *tarn_sequential_apply(tarn_tape *t, const tarn_sequential 
 TARN_API tarn_layer tarn_linear_as_layer(const tarn_linear_layer *l);
 TARN_API tarn_layer tarn_conv2d_as_layer(const tarn_conv2d_layer *l);
 TARN_API tarn_layer tarn_batchnorm_as_layer(const tarn_batchnorm_layer *l);
+TARN_API tarn_layer tarn_layernorm_as_layer(const tarn_layernorm_layer *l);
+TARN_API tarn_layer tarn_rmsnorm_as_layer(const tarn_rmsnorm_layer *l);
+TARN_API tarn_layer tarn_groupnorm_as_layer(const tarn_groupnorm_layer *l);
+TARN_API tarn_layer tarn_instancenorm_as_layer(const tarn_instancenorm_layer *l);
 TARN_API tarn_layer tarn_dropout_as_layer(const tarn_dropout_layer *l);
 TARN_API tarn_layer tarn_activation_as_layer(const tarn_activation_layer *l);
 TARN_API tarn_layer tarn_max_pool2d_as_layer(const tarn_max_pool2d_layer *l);

@@ -210,7 +210,8 @@ const char *ops_case_name(const ops_case *c)
 
 void ops_for_each_row(void (*use)(const ops_row *row, void *context), void *context)
 {
-    const ops_row *groups[] = {ops_elementwise_rows, ops_reduce_rows, ops_shape_rows, ops_image_rows, ops_norm_rows};
+    const ops_row *groups[] = {ops_elementwise_rows, ops_reduce_rows, ops_shape_rows,
+                               ops_image_rows,       ops_norm_rows,   ops_normalize_rows};
     for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++)
         for (const ops_row *row = groups[g]; row->name; row++)
             use(row, context);

@@ -78,7 +78,8 @@ typedef struct ops_row {
 } ops_row;
 
 /* The groups of the table, one a file. Each ends with a row without a name. */
-extern const ops_row ops_elementwise_rows[], ops_reduce_rows[], ops_shape_rows[], ops_image_rows[], ops_norm_rows[];
+extern const ops_row ops_elementwise_rows[], ops_reduce_rows[], ops_shape_rows[], ops_image_rows[], ops_norm_rows[],
+    ops_normalize_rows[];
 
 /* Calls use(row, context) for every row. */
 void ops_for_each_row(void (*use)(const ops_row *row, void *context), void *context);

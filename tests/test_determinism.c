@@ -211,6 +211,22 @@ static tarn_tensor *normalized(tarn_tape *t, tarn_tensor *x)
     return tarn_batchnorm(t, x, tarn_ones(t, dtype, TARN_SHAPE(7)), tarn_zeros(t, dtype, TARN_SHAPE(7)), NULL, NULL);
 }
 
+static tarn_tensor *layer_normalized(tarn_tape *t, tarn_tensor *x)
+{
+    tarn_tensor *wide = tarn_reshape(t, x, TARN_SHAPE(96, 3500)), *narrow = tarn_rmsnorm(t, x, NULL, 0);
+    return tarn_mul(t, tarn_layernorm(t, wide, NULL, NULL, 0), tarn_reshape(t, narrow, TARN_SHAPE(96, 3500)));
+}
+
+static tarn_tensor *group_normalized(tarn_tape *t, tarn_tensor *x)
+{
+    return tarn_groupnorm(t, tarn_reshape(t, x, TARN_SHAPE(96, 10, 25, 14)), 2, NULL, NULL, 0);
+}
+
+static tarn_tensor *instance_normalized(tarn_tape *t, tarn_tensor *x)
+{
+    return tarn_instancenorm(t, x, NULL, NULL, 0);
+}
+
 static const op_case ops[] = {
     {"sum of all", sum_all},
     {"sum of the first axis", sum_first},
@@ -231,6 +247,9 @@ static const op_case ops[] = {
     {"pools", pooled},
     {"convolution", convolved},
     {"batchnorm", normalized},
+    {"layernorm and rmsnorm", layer_normalized},
+    {"groupnorm", group_normalized},
+    {"instancenorm", instance_normalized},
 };
 enum { N_OPS = sizeof ops / sizeof ops[0] };
 

@@ -1,4 +1,4 @@
-/* tests/torch_fixture.h: comparing tarn with PyTorch, for test_torch.c and test_torch_ops.c.
+/* tests/torch_fixture.h: comparing tarn with PyTorch, for the test_torch*.c.
  *
  * A program computes a store of results from inputs that come out of tarn's own random stream, in f64 and in
  * f32. With --dump DIR it writes all of them, for tests/torch_reference.py, which computes the same in
@@ -66,7 +66,7 @@ static tarn_tensor *add_input(tarn_params *r, tarn_rng *rng, double low, double 
 }
 
 /* n whole numbers in 0..bound-1, in the store's dtype. */
-static tarn_tensor *add_labels(tarn_params *r, tarn_rng *rng, uint64_t bound, int64_t n, const char *name)
+static inline tarn_tensor *add_labels(tarn_params *r, tarn_rng *rng, uint64_t bound, int64_t n, const char *name)
 {
     tarn_tensor *x = tarn_params_add_buffer(r, name, TARN_SHAPE(n));
     double *labels = calloc((size_t)n, sizeof *labels);

@@ -3,12 +3,12 @@
 
 usage: tests/torch_reference.py [--programs build/tests] [--record]
 
-Runs test_torch and test_torch_ops with --dump, reads their inputs and results, computes the results again in
-PyTorch from the inputs, and prints a table of how far apart they are. Exits with 1 if any element is further
+Runs test_torch, test_torch_ops and test_torch_norms with --dump, reads their inputs and results, computes
+the results again in PyTorch from the inputs, and prints a table of how far apart they are. Exits with 1 if any element is further
 off than 1e-10 (f64) or 1e-4 (f32) of its tensor's largest; tests/torch_fixture.h tells the rule in full.
 tarn's f32 is compared with PyTorch's f32, and with PyTorch's f64 from the same f32 inputs ("f32 : f64").
 The last lines are like cmocka's, for tests/run.
---record also writes a digest of PyTorch's results, computed in f64, to tests/fixtures, for the two programs
+--record also writes a digest of PyTorch's results, computed in f64, to tests/fixtures, for the programs
 to check themselves against where there is no PyTorch. Needs: apt-get install python3-torch (1.13 or newer);
 without it, says so and exits with 0.
 """
@@ -258,15 +258,15 @@ def derivative(y, inputs, cotangent=None):
     return [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, got)]
 
 
-def op_reference(dump, name, f):
-    """As compute_case in test_torch_ops.c."""
+def op_reference(dump, name, f, states=STATES):
+    """As compute_case in test_torch_ops.c. states: the inputs that f changes."""
     inputs, real, out = [], [], {}
     while f"in/{name}/{len(inputs)}" in dump:
         i = len(inputs)
         x = torch.from_numpy(dump[f"in/{name}/{i}"].copy())
         if i == 1 and name in LABELLED:
             x = x.long()
-        elif i not in STATES:
+        elif i not in states:
             real.append(x.requires_grad_())
         inputs.append(x)
     y = f(*inputs)
@@ -277,7 +277,39 @@ def op_reference(dump, name, f):
     out[f"{name}/y"] = y
     out.update({f"{name}/d{j}": g for j, g in enumerate(d)})
     out.update({f"{name}/dd{j}": g for j, g in enumerate(dd)})
-    out.update({f"{name}/state{i}": x for i, x in enumerate(inputs) if i in STATES})
+    out.update({f"{name}/state{i}": x for i, x in enumerate(inputs) if i in states})
+    return out
+
+
+# ---- normalizations
+
+
+def channels_first(f):
+    """f of [N,C,...] as a function of [N,...,C]."""
+    return lambda x, *rest: f(x.movedim(-1, 1), *rest).movedim(1, -1)
+
+
+def rmsnorm(x, gamma, eps=1e-5):  # torch 1.13 has none: 1910.07467, equation 4
+    return x / torch.sqrt(torch.mean(x * x, -1, keepdim=True) + eps) * gamma
+
+
+NORMS = {
+    "layernorm": lambda x, gamma, beta: F.layer_norm(x, x.shape[-1:], gamma, beta),
+    "layernorm_eps": lambda x, gamma, beta: F.layer_norm(x, x.shape[-1:], gamma, beta, 1e-2),
+    "layernorm_plain": lambda x: F.layer_norm(x, x.shape[-1:]),
+    "rmsnorm": rmsnorm,
+    "groupnorm": channels_first(lambda x, gamma, beta: F.group_norm(x, 3, gamma, beta)),
+    "groupnorm_rows": channels_first(lambda x, gamma, beta: F.group_norm(x, 2, gamma, beta, 1e-2)),
+    "instancenorm": channels_first(lambda x, gamma, beta: F.instance_norm(x, weight=gamma, bias=beta)),
+    "instancenorm_plain": channels_first(lambda x: F.instance_norm(x)),
+}
+NORM_STATES = {}  # the inputs that a normalization changes
+
+
+def norms_reference(dump):
+    out = {}
+    for name, f in NORMS.items():
+        out.update(op_reference(dump, name, f, NORM_STATES.get(name, ())))
     return out
 
 
@@ -379,7 +411,8 @@ def conditioning(dump, reference, compute):
     return max(row[1] for row in compare(as_arrays(compute(moved), "F64"), reference, TOLERANCE["f32"]).values())
 
 
-SUITES = {"cnn28": ("test_torch", cnn28_reference), "torch_ops": ("test_torch_ops", ops_reference)}
+SUITES = {"cnn28": ("test_torch", cnn28_reference), "torch_ops": ("test_torch_ops", ops_reference),
+          "torch_norms": ("test_torch_norms", norms_reference)}
 
 
 def check(suite, programs, recording):
@@ -410,7 +443,7 @@ def check(suite, programs, recording):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--programs", default="build/tests", help="the folder with test_torch and test_torch_ops")
+    parser.add_argument("--programs", default="build/tests", help="the folder with test_torch and its like")
     parser.add_argument("--record", action="store_true", help="write tests/fixtures from PyTorch's results")
     args = parser.parse_args()
     print(f"tarn against PyTorch {torch.__version__}: largest difference over what is allowed")

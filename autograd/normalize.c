@@ -1,0 +1,138 @@
+/* Normalizations of each example by itself, and of weights, as expressions of primitive ops. */
+#include "autograd/normalize.h"
+#include "autograd/ops.h"
+#include "autograd/tape_impl.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+tarn_tensor *tarn__centred(tarn_tape *t, tarn_tensor *x, int count, const int *axes, tarn__mean *mean)
+{
+    /* Any constant may be taken away before the mean is: so the first, which is rounded, needs no gradient. */
+    bool grad = t->grad;
+    t->grad = false;
+    tarn_tensor *near = tarn_mean(t, x, count, axes, true);
+    t->grad = grad;
+    tarn_tensor *difference = tarn_sub(t, x, near), *rest = tarn_mean(t, difference, count, axes, true);
+    if (mean)
+        *mean = (tarn__mean){near, rest};
+    return tarn_sub(t, difference, rest);
+}
+
+static tarn_tensor *over_root_mean_square(tarn_tape *t, tarn_tensor *x, int count, const int *axes, double eps)
+{
+    tarn_tensor *square = tarn_mean(t, tarn_square(t, x), count, axes, true);
+    return tarn_mul(t, x, tarn_rsqrt(t, tarn_add_scalar(t, square, eps > 0 ? eps : 1e-5)));
+}
+
+static tarn_tensor *standardized(tarn_tape *t, tarn_tensor *x, int count, const int *axes, double eps)
+{
+    return over_root_mean_square(t, tarn__centred(t, x, count, axes, NULL), count, axes, eps);
+}
+
+static tarn_tensor *scaled_and_shifted(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta)
+{
+    tarn_tensor *y = gamma ? tarn_mul(t, x, gamma) : x;
+    return beta ? tarn_add(t, y, beta) : y;
+}
+
+/* ---- what is refused ---- */
+
+static bool is_per_channel(const char *name, const char *what, const tarn_tensor *x, const tarn_tensor *v)
+{
+    if (v && (v->ndim != 1 || v->shape[0] != tarn_dim(x, -1) || v->dtype != x->dtype))
+        return tarn_fail("tarn_%s: %s is %s%s, expected %s[%" PRId64 "] for x %s", name, what,
+                         tarn_dtype_name(v->dtype), TARN__SHAPE_TEXT(v), tarn_dtype_name(x->dtype), tarn_dim(x, -1),
+                         TARN__SHAPE_TEXT(x));
+    return true;
+}
+
+typedef struct inputs {
+    tarn_tensor *x, *gamma, *beta;
+    double eps;
+} inputs;
+
+static bool usable(const char *name, const tarn_tape *t, const inputs *in, int ndim, const char *expected)
+{
+    tarn_tensor *given[3] = {in->x};
+    int n = 1;
+    if (in->gamma)
+        given[n++] = in->gamma;
+    if (in->beta)
+        given[n++] = in->beta;
+    if (!tarn__inputs_usable(name, t, n, given))
+        return false;
+    if (in->x->ndim < ndim || !tarn__is_float(in->x->dtype))
+        return tarn_fail("tarn_%s: x is %s%s, expected f32 or f64 %s", name, tarn_dtype_name(in->x->dtype),
+                         TARN__SHAPE_TEXT(in->x), expected);
+    if (!isfinite(in->eps) || in->eps < 0)
+        return tarn_fail("tarn_%s: eps %g, expected a finite number that is 0 or more", name, in->eps);
+    return is_per_channel(name, "gamma", in->x, in->gamma) && is_per_channel(name, "beta", in->x, in->beta);
+}
+
+static bool are_enough(const char *name, const tarn_tensor *x, int64_t count, const char *of)
+{
+    return count >= 2
+               ? true
+               : tarn_fail("tarn_%s: x %s has %" PRId64 " value%s %s: expected at least 2, since the variance of "
+                           "one says nothing",
+                           name, TARN__SHAPE_TEXT(x), count, count == 1 ? "" : "s", of);
+}
+
+/* ---- of activations ---- */
+
+tarn_tensor *tarn_layernorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta, double eps)
+{
+    if (!usable("layernorm", t, &(inputs){x, gamma, beta, eps}, 1, "[...,C]") ||
+        !are_enough("layernorm", x, tarn_dim(x, -1), "an example"))
+        return NULL;
+    return scaled_and_shifted(t, standardized(t, x, TARN_AXES(-1), eps), gamma, beta);
+}
+
+tarn_tensor *tarn_rmsnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, double eps)
+{
+    if (!usable("rmsnorm", t, &(inputs){x, gamma, NULL, eps}, 1, "[...,C]"))
+        return NULL;
+    if (tarn_dim(x, -1) < 1) {
+        tarn_fail("tarn_rmsnorm: x %s has no values an example", TARN__SHAPE_TEXT(x));
+        return NULL;
+    }
+    return scaled_and_shifted(t, over_root_mean_square(t, x, TARN_AXES(-1), eps), gamma, NULL);
+}
+
+static int64_t positions(const tarn_tensor *x)
+{
+    int64_t count = 1;
+    for (int i = 1; i < x->ndim - 1; i++)
+        count *= x->shape[i];
+    return count;
+}
+
+tarn_tensor *tarn_groupnorm(tarn_tape *t, tarn_tensor *x, int64_t groups, tarn_tensor *gamma, tarn_tensor *beta,
+                            double eps)
+{
+    if (!usable("groupnorm", t, &(inputs){x, gamma, beta, eps}, 2, "[N,...,C]"))
+        return NULL;
+    int64_t channels = tarn_dim(x, -1);
+    if (groups < 1 || channels % groups) {
+        tarn_fail("tarn_groupnorm: %" PRId64 " groups of x %s: expected 1 or more that divide its channels", groups,
+                  TARN__SHAPE_TEXT(x));
+        return NULL;
+    }
+    if (!are_enough("groupnorm", x, positions(x) * (channels / groups), "a group"))
+        return NULL;
+    tarn_tensor *grouped = tarn_reshape(t, x, TARN_SHAPE(x->shape[0], positions(x), groups, channels / groups));
+    tarn_tensor *y = tarn_reshape(t, standardized(t, grouped, TARN_AXES(1, 3), eps), x->ndim, x->shape);
+    return scaled_and_shifted(t, y, gamma, beta);
+}
+
+tarn_tensor *tarn_instancenorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta, double eps)
+{
+    int axes[TARN_MAX_DIMS];
+    if (!usable("instancenorm", t, &(inputs){x, gamma, beta, eps}, 3, "[N,...,C] with an axis of positions") ||
+        !are_enough("instancenorm", x, positions(x), "a channel"))
+        return NULL;
+    for (int i = 1; i < x->ndim - 1; i++)
+        axes[i - 1] = i;
+    return scaled_and_shifted(t, standardized(t, x, x->ndim - 2, axes, eps), gamma, beta);
+}

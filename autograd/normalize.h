@@ -1,0 +1,17 @@
+/* autograd/normalize.h (internal): what normalizations share. */
+#ifndef TARN__NORMALIZE_H
+#define TARN__NORMALIZE_H
+
+#include "autograd/op.h"
+
+/* A mean over some axes, which stay with size 1: `near`, a constant to the gradient, is what one mean gives; `rest`
+ * is small, and may be summed up with it where there are digits enough. */
+typedef struct tarn__mean {
+    tarn_tensor *near, *rest;
+} tarn__mean;
+
+/* x minus its mean over the axes, to the rounding of the difference: in f32 the mean of values near 1000 is off by
+ * 3e-5, and so would be each difference from it. mean NULL: not asked for. */
+tarn_tensor *tarn__centred(tarn_tape *t, tarn_tensor *x, int count, const int *axes, tarn__mean *mean);
+
+#endif

@@ -1,0 +1,118 @@
+/* Rows of the normalizations that look at one example, and of normalized weights. */
+#include "tests/ops_check.h"
+
+/* The statistics of all elements that `where` gives the same number, in long double. */
+typedef int64_t where(const ops_array *x, int64_t i);
+
+static int64_t channels(const ops_array *x)
+{
+    return x->shape[x->ndim - 1];
+}
+
+static int64_t row_of(const ops_array *x, int64_t i)
+{
+    return i / channels(x);
+}
+
+static int64_t example_of(const ops_array *x, int64_t i)
+{
+    return i / (x->numel / x->shape[0]);
+}
+
+static int64_t pair_of(const ops_array *x, int64_t i)
+{
+    return example_of(x, i) * (channels(x) / 2) + i % channels(x) / 2;
+}
+
+static int64_t instance_of(const ops_array *x, int64_t i)
+{
+    return example_of(x, i) * channels(x) + i % channels(x);
+}
+
+static void normalized(const ops_array *in, ops_array *out, where *group, bool centred, double eps)
+{
+    const ops_array *x = &in[0];
+    ops_out(out, x->ndim, x->shape);
+    for (int64_t i = 0; i < x->numel; i++) {
+        long double mean = 0, square = 0, count = 0;
+        for (int64_t j = 0; j < x->numel; j++)
+            if (group(x, j) == group(x, i))
+                mean += x->v[j], count++;
+        mean = centred ? mean / count : 0;
+        for (int64_t j = 0; j < x->numel; j++)
+            if (group(x, j) == group(x, i))
+                square += (x->v[j] - mean) * (x->v[j] - mean) / count;
+        long double y = (x->v[i] - mean) / sqrtl(square + eps) * in[1].v[i % channels(x)];
+        out->v[i] = (double)(centred ? y + in[2].v[i % channels(x)] : y);
+    }
+}
+
+#define REFERENCE(id, group, centred, eps)                                                                             \
+    static void id##_ref(const ops_array *in, ops_array *out)                                                          \
+    {                                                                                                                  \
+        normalized(in, out, group, centred, eps);                                                                      \
+    }
+REFERENCE(layernorm, row_of, true, 1e-5)
+REFERENCE(layernorm_eps, row_of, true, 0.25)
+REFERENCE(rmsnorm, row_of, false, 1e-5)
+REFERENCE(one_group, example_of, true, 1e-5)
+REFERENCE(pairs, pair_of, true, 1e-5)
+REFERENCE(instancenorm, instance_of, true, 1e-5)
+
+static void plain_ref(const ops_array *in, ops_array *out)
+{
+    double ones[16], zeros[16] = {0};
+    for (int i = 0; i < 16; i++)
+        ones[i] = 1;
+    const ops_array all[] = {in[0], {.v = ones}, {.v = zeros}};
+    normalized(all, out, row_of, true, 1e-5);
+}
+
+EXPRESSION(layernorm_x, tarn_layernorm(t, x[0], x[1], x[2], 0))
+EXPRESSION(layernorm_eps_x, tarn_layernorm(t, x[0], x[1], x[2], 0.25))
+EXPRESSION(plain_x, tarn_layernorm(t, x[0], NULL, NULL, 0))
+EXPRESSION(rmsnorm_x, tarn_rmsnorm(t, x[0], x[1], 0))
+EXPRESSION(one_group_x, tarn_groupnorm(t, x[0], 1, x[1], x[2], 0))
+EXPRESSION(pairs_x, tarn_groupnorm(t, x[0], tarn_dim(x[0], -1) / 2, x[1], x[2], 0))
+EXPRESSION(single_x, tarn_groupnorm(t, x[0], tarn_dim(x[0], -1), x[1], x[2], 0))
+EXPRESSION(instancenorm_x, tarn_instancenorm(t, x[0], x[1], x[2], 0))
+
+#define AFFINE(op, id, what, order, channels, ...)                                                                     \
+    {                                                                                                                  \
+        op, what, id##_x, order, 3, {REAL(__VA_ARGS__), REAL(channels), REAL(channels)}, .reference = id##_ref         \
+    }
+
+const ops_row ops_normalize_rows[] = {
+    AFFINE("layernorm", layernorm, "[3,5]", 2, 5, 3, 5),
+    AFFINE("layernorm", layernorm, "[2,1,2,3]", 2, 3, 2, 1, 2, 3),
+    AFFINE("layernorm", layernorm, "[1,6]", 2, 6, 1, 6),
+    AFFINE("layernorm", layernorm, "[1,2]", 2, 2, 1, 2),
+    AFFINE("layernorm", layernorm, "[0,3]", 2, 3, 0, 3),
+    AFFINE("layernorm", layernorm_eps, "eps", 2, 4, 2, 4),
+    AFFINE("layernorm", layernorm, "[13,70]", 0, 70, 13, 70),
+    {"layernorm", "without gamma and beta", plain_x, 2, 1, {REAL(3, 5)}, .reference = plain_ref},
+
+    {"rmsnorm", "[3,5]", rmsnorm_x, 2, 2, {REAL(3, 5), REAL(5)}, .reference = rmsnorm_ref},
+    {"rmsnorm", "[2,2,1,3]", rmsnorm_x, 2, 2, {REAL(2, 2, 1, 3), REAL(3)}, .reference = rmsnorm_ref},
+    {"rmsnorm", "[4,1]", rmsnorm_x, 2, 2, {WITHIN(0.5, 2, 4, 1), REAL(1)}, .reference = rmsnorm_ref},
+    {"rmsnorm", "[13,70]", rmsnorm_x, 0, 2, {REAL(13, 70), REAL(70)}, .reference = rmsnorm_ref},
+
+    AFFINE("groupnorm", one_group, "[2,2,2,3] in one", 2, 3, 2, 2, 2, 3),
+    AFFINE("groupnorm", pairs, "[2,2,1,4] in pairs", 2, 4, 2, 2, 1, 4),
+    AFFINE("groupnorm", pairs, "[1,3,6] in pairs", 2, 6, 1, 3, 6),
+    AFFINE("groupnorm", one_group, "[2,4] in one", 2, 4, 2, 4),
+    AFFINE("groupnorm", pairs, "[3,5,7,8] in pairs", 0, 8, 3, 5, 7, 8),
+    {"groupnorm",
+     "[2,3,2,2] one by one",
+     single_x,
+     2,
+     3,
+     {REAL(2, 3, 2, 2), REAL(2), REAL(2)},
+     .reference = instancenorm_ref},
+
+    AFFINE("instancenorm", instancenorm, "[2,2,3,2]", 2, 2, 2, 2, 3, 2),
+    AFFINE("instancenorm", instancenorm, "[2,4,3]", 2, 3, 2, 4, 3),
+    AFFINE("instancenorm", instancenorm, "[1,1,3,1]", 2, 1, 1, 1, 3, 1),
+    AFFINE("instancenorm", instancenorm, "[3,5,7,9]", 0, 9, 3, 5, 7, 9),
+    {.name = NULL},
+};
