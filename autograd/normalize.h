@@ -3,6 +3,7 @@
 #define TARN__NORMALIZE_H
 
 #include "autograd/op.h"
+#include "autograd/ops.h"
 
 /* A mean over some axes, which stay with size 1: `near`, a constant to the gradient, is what one mean gives; `rest`
  * is small, and may be summed up with it where there are digits enough. */
@@ -13,5 +14,9 @@ typedef struct tarn__mean {
 /* x minus its mean over the axes, to the rounding of the difference: in f32 the mean of values near 1000 is off by
  * 3e-5, and so would be each difference from it. mean NULL: not asked for. */
 tarn_tensor *tarn__centred(tarn_tape *t, tarn_tensor *x, int count, const int *axes, tarn__mean *mean);
+
+/* The options with the defaults filled in; and whether such can be used. */
+tarn_batch_renorm_opts tarn__batch_renorm_opts(const tarn_batch_renorm_opts *opts);
+bool tarn__batch_renorm_usable(const char *who, const tarn_batch_renorm_opts *opts);
 
 #endif

@@ -252,6 +252,36 @@ TARN_API tarn_tensor *tarn_batchnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *
 TARN_API tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
                                               const tarn_running_stats *running, const tarn_batchnorm_opts *opts);
 
+/* Where Batch Renormalization keeps its moving averages: leaves of the caller's or of a store. */
+typedef struct tarn_renorm_stats {
+    tarn_tensor *mean;    /* [C], mu, of x's dtype */
+    tarn_tensor *std;     /* [C], sigma: the average of sqrt(var + eps), biased, not of the variance */
+    tarn_tensor *batches; /* []: how many batches they have seen; f32 or f64 */
+} tarn_renorm_stats;
+
+typedef struct tarn_batch_renorm_opts {
+    double eps;       /* 0 means 1e-5 */
+    double momentum;  /* alpha, weight of the new batch in the moving averages; 0 means 0.01 */
+    double r_max;     /* 1 or more; 0 means 3 */
+    double d_max;     /* 0 means 5 */
+    int64_t start;    /* up to so many batches r is 1 and d is 0: BatchNorm. 0 means 5000 */
+    int64_t r_end;    /* the limit of r grows evenly from 1 at `start` to r_max here; 0 means 40000 */
+    int64_t d_end;    /* that of d from 0 to d_max; 0 means 25000 */
+    bool unscheduled; /* r_max and d_max hold from the first batch on; start and the ends are not used */
+} tarn_batch_renorm_opts;
+
+/* Batch Renormalization (Ioffe 2017, 1702.03275, algorithm 1, with the schedule of its section 4), over every axis but
+ * the last: with the batch's mean_B and sigma_B = sqrt(var_B + eps), var_B biased, and the moving averages mu, sigma,
+ *   r = clip(sigma_B / sigma, 1/r_max, r_max),   d = clip((mean_B - mu) / sigma, -d_max, d_max),
+ *   y = ((x - mean_B) / sigma_B * r + d) * gamma + beta,   x [...,C], gamma and beta [C].
+ * r and d are constants to the gradient; through mean_B and sigma_B it flows, to any order. So where the limits do not
+ * bind, y is what evaluation would give, and small batches train the network that is used. When it runs, once, the
+ * averages move: mu += momentum * (mean_B - mu), sigma likewise, batches by 1; r and d come from those before. The limits
+ * follow from `batches`, and so go on where a saved state left off. One value a channel is an error in training.
+ * In evaluation y = (x - mu) / sigma * gamma + beta. running is needed in both. opts NULL: every default. */
+TARN_API tarn_tensor *tarn_batch_renorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
+                                        const tarn_renorm_stats *running, const tarn_batch_renorm_opts *opts);
+
 /* Normalizations of each example by itself: the same in training and in evaluation, whatever else is in the batch. Each
  * takes values away by their mean and divides by their spread,
  *   y = (x - mean) / sqrt(var + eps) * gamma + beta,   x [...,C], gamma and beta [C],

@@ -13,6 +13,7 @@
 #define TARN_LAYERS_H
 
 #include "layers/activation.h"
+#include "layers/batch_renorm.h"
 #include "layers/batchnorm.h"
 #include "layers/conv2d.h"
 #include "layers/dropout.h"

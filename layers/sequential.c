@@ -40,6 +40,7 @@ tarn_tensor *tarn_sequential_apply(tarn_tape *t, const tarn_sequential *s, tarn_
 AS_LAYER(linear, tarn_linear_layer)
 AS_LAYER(conv2d, tarn_conv2d_layer)
 AS_LAYER(batchnorm, tarn_batchnorm_layer)
+AS_LAYER(batch_renorm, tarn_batch_renorm_layer)
 AS_LAYER(layernorm, tarn_layernorm_layer)
 AS_LAYER(rmsnorm, tarn_rmsnorm_layer)
 AS_LAYER(groupnorm, tarn_groupnorm_layer)

@@ -10,6 +10,7 @@
 #define TARN_SEQUENTIAL_H
 
 #include "layers/activation.h"
+#include "layers/batch_renorm.h"
 #include "layers/batchnorm.h"
 #include "layers/conv2d.h"
 #include "layers/dropout.h"
@@ -46,6 +47,7 @@ TARN_API tarn_tensor *tarn_sequential_apply(tarn_tape *t, const tarn_sequential 
 TARN_API tarn_layer tarn_linear_as_layer(const tarn_linear_layer *l);
 TARN_API tarn_layer tarn_conv2d_as_layer(const tarn_conv2d_layer *l);
 TARN_API tarn_layer tarn_batchnorm_as_layer(const tarn_batchnorm_layer *l);
+TARN_API tarn_layer tarn_batch_renorm_as_layer(const tarn_batch_renorm_layer *l);
 TARN_API tarn_layer tarn_layernorm_as_layer(const tarn_layernorm_layer *l);
 TARN_API tarn_layer tarn_rmsnorm_as_layer(const tarn_rmsnorm_layer *l);
 TARN_API tarn_layer tarn_groupnorm_as_layer(const tarn_groupnorm_layer *l);

@@ -109,6 +109,8 @@ static void layers_new(world *w)
     tarn_linear_init(&w->linear, w->p, "linear", &w->rng, 6, 3, NULL);
     tarn_conv2d_init(&w->conv, w->p, "conv", &w->rng, 4, 2, 3, NULL);
     tarn_batchnorm_init(&w->norm, w->p, "norm", 4, NULL);
+    tarn_batch_renorm_init(&w->renorm, w->p, "renorm", 4, NULL);
+    w->renorm_stats = w->renorm.running;
     tarn_layernorm_init(&w->layernorm, w->p, "layernorm", 4, NULL);
     tarn_rmsnorm_init(&w->rmsnorm, w->p, "rmsnorm", 4, NULL);
     tarn_groupnorm_init(&w->groupnorm, w->p, "groupnorm", 2, 4, NULL);

@@ -26,6 +26,8 @@ typedef struct world {
     tarn_linear_layer linear;             /* 6 -> 3 */
     tarn_conv2d_layer conv;               /* 4 -> 2, 3x3 */
     tarn_batchnorm_layer norm;            /* 4 */
+    tarn_batch_renorm_layer renorm;       /* 4 */
+    tarn_renorm_stats renorm_stats;       /* of it */
     tarn_layernorm_layer layernorm;       /* 4 */
     tarn_rmsnorm_layer rmsnorm;           /* 4 */
     tarn_groupnorm_layer groupnorm;       /* 4, in 2 groups */

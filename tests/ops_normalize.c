@@ -77,6 +77,45 @@ EXPRESSION(pairs_x, tarn_groupnorm(t, x[0], tarn_dim(x[0], -1) / 2, x[1], x[2], 
 EXPRESSION(single_x, tarn_groupnorm(t, x[0], tarn_dim(x[0], -1), x[1], x[2], 0))
 EXPRESSION(instancenorm_x, tarn_instancenorm(t, x[0], x[1], x[2], 0))
 
+/* With moving averages so far off that r and d are at their limits, whatever is added to x: finite differences see them
+ * as constants too. Fresh ones at each call, since they move. */
+static tarn_tensor *renorm_x(tarn_tape *t, tarn_tensor *const *x, void *context)
+{
+    const tarn_dtype dtype = tarn_tensor_dtype(x[0]);
+    const int64_t channels_of_x = tarn_dim(x[0], -1);
+    const tarn_renorm_stats running = {tarn_full(t, dtype, TARN_SHAPE(channels_of_x), 1000),
+                                       tarn_full(t, dtype, TARN_SHAPE(channels_of_x), 100),
+                                       tarn_zeros(t, dtype, 0, NULL)};
+    (void)context;
+    return tarn_batch_renorm(t, x[0], x[1], x[2], &running,
+                             &(tarn_batch_renorm_opts){.r_max = 2, .d_max = 0.25, .unscheduled = true});
+}
+
+static int64_t channel_of(const ops_array *x, int64_t i)
+{
+    return i % channels(x);
+}
+
+static void renorm_ref(const ops_array *in, ops_array *out)
+{
+    const double zeros[16] = {0};
+    const ops_array without[] = {in[0], in[1], {.v = (double *)zeros}};
+    normalized(without, out, channel_of, true, 1e-5);
+    for (int64_t i = 0; i < out->numel; i++) {
+        int64_t c = channel_of(out, i);
+        out->v[i] = out->v[i] * 0.5 - 0.25 * in[1].v[c] + in[2].v[c];
+    }
+}
+
+static void renorm_frozen_ref(const ops_array *in, ops_array *out)
+{
+    ops_out(out, in[0].ndim, in[0].shape);
+    for (int64_t i = 0; i < out->numel; i++) {
+        int64_t c = channel_of(out, i);
+        out->v[i] = (in[0].v[i] - 1000) / 100 * in[1].v[c] + in[2].v[c];
+    }
+}
+
 #define AFFINE(op, id, what, order, channels, ...)                                                                     \
     {                                                                                                                  \
         op, what, id##_x, order, 3, {REAL(__VA_ARGS__), REAL(channels), REAL(channels)}, .reference = id##_ref         \
@@ -114,5 +153,18 @@ const ops_row ops_normalize_rows[] = {
     AFFINE("instancenorm", instancenorm, "[2,4,3]", 2, 3, 2, 4, 3),
     AFFINE("instancenorm", instancenorm, "[1,1,3,1]", 2, 1, 1, 1, 3, 1),
     AFFINE("instancenorm", instancenorm, "[3,5,7,9]", 0, 9, 3, 5, 7, 9),
+
+    AFFINE("batch_renorm", renorm, "[1,5,3]", 2, 3, 1, 5, 3),
+    AFFINE("batch_renorm", renorm, "[2,2,3,2]", 2, 2, 2, 2, 3, 2),
+    AFFINE("batch_renorm", renorm, "[1,4,1]", 2, 1, 1, 4, 1),
+    AFFINE("batch_renorm_correction", renorm, "[1,77,13]", 0, 13, 1, 77, 13),
+    {"batch_renorm",
+     "[1,3], evaluation",
+     renorm_x,
+     2,
+     3,
+     {REAL(1, 3), REAL(3), REAL(3)},
+     .reference = renorm_frozen_ref,
+     .evaluation = true},
     {.name = NULL},
 };

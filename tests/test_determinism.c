@@ -227,6 +227,15 @@ static tarn_tensor *instance_normalized(tarn_tape *t, tarn_tensor *x)
     return tarn_instancenorm(t, x, NULL, NULL, 0);
 }
 
+static tarn_tensor *renormalized(tarn_tape *t, tarn_tensor *x)
+{
+    tarn_dtype dtype = tarn_tensor_dtype(x);
+    tarn_tensor *ones = tarn_ones(t, dtype, TARN_SHAPE(7));
+    const tarn_renorm_stats running = {tarn_full(t, dtype, TARN_SHAPE(7), 0.1), tarn_full(t, dtype, TARN_SHAPE(7), 1.1),
+                                       tarn_zeros(t, dtype, 0, NULL)};
+    return tarn_batch_renorm(t, x, ones, ones, &running, &(tarn_batch_renorm_opts){.unscheduled = true});
+}
+
 static const op_case ops[] = {
     {"sum of all", sum_all},
     {"sum of the first axis", sum_first},
@@ -250,6 +259,7 @@ static const op_case ops[] = {
     {"layernorm and rmsnorm", layer_normalized},
     {"groupnorm", group_normalized},
     {"instancenorm", instance_normalized},
+    {"batch_renorm", renormalized},
 };
 enum { N_OPS = sizeof ops / sizeof ops[0] };
 
