@@ -120,6 +120,7 @@ static tarn_tensor *a_bomb(tarn_tape *t, void *context)
         __VA_ARGS__                                                                                                    \
         return NO_SUCH_CALL;                                                                                           \
     }
+#include "tests/api_curvature.def"
 #include "tests/api_data.def"
 #include "tests/api_layers.def"
 #include "tests/api_ops.def"
@@ -127,6 +128,7 @@ static tarn_tensor *a_bomb(tarn_tape *t, void *context)
 #undef ROW
 #define ROW(name, its_kind, ...) {#name, its_kind, call_##name},
 static const row rows[] = {
+#include "tests/api_curvature.def"
 #include "tests/api_data.def"
 #include "tests/api_layers.def"
 #include "tests/api_ops.def"
