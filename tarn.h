@@ -8,6 +8,7 @@
 #include "tensor/rng.h"
 #include "tensor/tensor.h"
 #include "tensor/params.h"
+#include "tensor/eigen.h"
 #include "autograd/tape.h"
 #include "autograd/ops.h"
 #include "autograd/gradcheck.h"

@@ -22,8 +22,9 @@ static void set_up(void)
     openblas_set_num_threads(1);
 }
 
-static void multiply(const tarn__gemm *g)
+static void multiply(const void *job)
 {
+    const tarn__gemm *g = job;
     enum CBLAS_TRANSPOSE ta = g->transpose_a ? CblasTrans : CblasNoTrans;
     enum CBLAS_TRANSPOSE tb = g->transpose_b ? CblasTrans : CblasNoTrans;
     blasint m = (blasint)g->m, n = (blasint)g->n, k = (blasint)g->k;
@@ -32,6 +33,23 @@ static void multiply(const tarn__gemm *g)
         cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, g->a, lda, g->b, ldb, g->accumulate ? 1 : 0, g->c, ldc);
     else
         cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, g->a, lda, g->b, ldb, g->accumulate ? 1 : 0, g->c, ldc);
+}
+
+void tarn__blas_alone(void (*work)(const void *job), const void *job)
+{
+    pthread_once(&once, set_up);
+    if (build == OPENMP_BUILD) { /* sets its thread count anew from OpenMP's at each call */
+        int threads = omp_get_max_threads();
+        omp_set_num_threads(1);
+        work(job);
+        omp_set_num_threads(threads);
+    } else if (build == SERIAL_BUILD) { /* is not safe to call from several threads */
+        pthread_mutex_lock(&serial_build_lock);
+        work(job);
+        pthread_mutex_unlock(&serial_build_lock);
+    } else {
+        work(job);
+    }
 }
 
 void tarn__gemm_serial(const tarn__gemm *g)
@@ -44,19 +62,7 @@ void tarn__gemm_serial(const tarn__gemm *g)
                    (size_t)g->n * tarn_dtype_size(g->dtype));
         return;
     }
-    pthread_once(&once, set_up);
-    if (build == OPENMP_BUILD) { /* sets its thread count anew from OpenMP's at each call */
-        int threads = omp_get_max_threads();
-        omp_set_num_threads(1);
-        multiply(g);
-        omp_set_num_threads(threads);
-    } else if (build == SERIAL_BUILD) { /* is not safe to call from several threads */
-        pthread_mutex_lock(&serial_build_lock);
-        multiply(g);
-        pthread_mutex_unlock(&serial_build_lock);
-    } else {
-        multiply(g);
-    }
+    tarn__blas_alone(multiply, g);
 }
 
 typedef struct batch {

@@ -1,4 +1,5 @@
-/* tensor/blas.h (internal): matrix products. blas.c is the only file that names OpenBLAS. */
+/* tensor/blas.h (internal): matrix products. blas.c is the only file that names OpenBLAS's own functions and CBLAS's,
+ * lapack.c the only one that names LAPACK's. */
 #ifndef TARN__BLAS_H
 #define TARN__BLAS_H
 
@@ -14,6 +15,9 @@ typedef struct tarn__gemm {
     void *c;
     int64_t lda, ldb, ldc;
 } tarn__gemm;
+
+/* Calls work(job), inside which OpenBLAS keeps to the calling thread. */
+void tarn__blas_alone(void (*work)(const void *job), const void *job);
 
 /* On the calling thread. For use within tiles. */
 void tarn__gemm_serial(const tarn__gemm *g);
