@@ -13,6 +13,7 @@
 #include "autograd/ops.h"
 #include "autograd/gradcheck.h"
 #include "autograd/objective.h"
+#include "autograd/draw.h"
 #include "layers/layers.h"
 #include "optim/optim.h"
 #include "data/data.h"
