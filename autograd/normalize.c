@@ -136,3 +136,23 @@ tarn_tensor *tarn_instancenorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma,
         axes[i - 1] = i;
     return scaled_and_shifted(t, standardized(t, x, x->ndim - 2, axes, eps), gamma, beta);
 }
+
+/* ---- of weights ---- */
+
+tarn_tensor *tarn_weightnorm(tarn_tape *t, tarn_tensor *v, tarn_tensor *g)
+{
+    int axes[TARN_MAX_DIMS];
+    if (!tarn__inputs_usable("weightnorm", t, 2, (tarn_tensor *const[]){v, g}))
+        return NULL;
+    if (v->ndim < 2 || !tarn__is_float(v->dtype)) {
+        tarn_fail("tarn_weightnorm: v is %s%s, expected f32 or f64 [...,out] with 2 axes or more",
+                  tarn_dtype_name(v->dtype), TARN__SHAPE_TEXT(v));
+        return NULL;
+    }
+    if (!is_per_channel("weightnorm", "g", v, g))
+        return NULL;
+    for (int i = 0; i < v->ndim - 1; i++)
+        axes[i] = i;
+    tarn_tensor *square = tarn_sum(t, tarn_square(t, v), v->ndim - 1, axes, false);
+    return tarn_mul(t, v, tarn_mul(t, g, tarn_rsqrt(t, square)));
+}

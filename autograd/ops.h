@@ -306,6 +306,19 @@ TARN_API tarn_tensor *tarn_groupnorm(tarn_tape *t, tarn_tensor *x, int64_t group
 TARN_API tarn_tensor *tarn_instancenorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
                                         double eps);
 
+/* Weight normalization (Salimans & Kingma 2016, 1602.07868, equation 2): w = g * v / ||v||, v [...,out], g [out], the
+ * length that of all that leads to one output. NaN where v is all zeros. */
+TARN_API tarn_tensor *tarn_weightnorm(tarn_tape *t, tarn_tensor *v, tarn_tensor *g);
+
+/* Spectral normalization (Miyato et al. 2018, 1802.05957, equation 8 and algorithm 1; the norm is Yoshida & Miyato's,
+ * 2017, 1705.10941): w / sigma, w [...,out] taken as a matrix W [in,out], in the product of all sizes but the last, and
+ * sigma = v^T W u, which is W's largest singular value once u [out] and v [in] have converged to its vectors. They are
+ * leaves of the caller's or of a store, of w's dtype. On a tape in training, when it runs, once, they take that many
+ * steps of the power iteration, v = W u / |W u|, u = W^T v / |W^T v|, and sigma uses what comes out; in evaluation they
+ * are used as they are. To the gradient u and v are constants, as in the paper's equation 9 (and in PyTorch). A w of
+ * zeros gives NaN. iterations is 0 or more. */
+TARN_API tarn_tensor *tarn_spectralnorm(tarn_tape *t, tarn_tensor *w, tarn_tensor *u, tarn_tensor *v, int iterations);
+
 /* Training: each element is 0 with probability p, else x/(1-p) (Srivastava et al. 2014, in its inverted
  * form). Evaluation, or p = 0: x. 0 <= p < 1. The mask is a function of rng's state, which moves on when the
  * op is recorded. */

@@ -26,5 +26,7 @@
 #include "layers/pool2d.h"
 #include "layers/rmsnorm.h"
 #include "layers/sequential.h"
+#include "layers/spectralnorm.h"
+#include "layers/weightnorm.h"
 
 #endif

@@ -79,3 +79,11 @@ bool tarn__has_channels(const char *who, const tarn_tensor *x, int64_t channels)
                ? true
                : tarn_fail("%s: x is %s, expected [...,%" PRId64 "]", who, TARN__SHAPE_TEXT(x), channels);
 }
+
+bool tarn__is_image_of(const char *who, const tarn_tensor *x, const tarn_conv2d_layer *conv)
+{
+    int64_t in = conv->weight->shape[2] * conv->conv.groups;
+    return x->ndim == 4 && x->shape[3] == in
+               ? true
+               : tarn_fail("%s: x is %s, expected [N,H,W,%" PRId64 "]", who, TARN__SHAPE_TEXT(x), in);
+}

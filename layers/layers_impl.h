@@ -3,6 +3,7 @@
 #define TARN__LAYERS_IMPL_H
 
 #include "autograd/tape.h"
+#include "layers/conv2d.h"
 #include "tensor/params.h"
 
 /* A tensor that a layer adds to its store, as NAME.suffix. */
@@ -24,6 +25,9 @@ bool tarn__add_affine(const char *who, tarn_params *params, const char *name, in
 
 /* x is [...,channels]. */
 bool tarn__has_channels(const char *who, const tarn_tensor *x, int64_t channels);
+
+/* x is [N,H,W,in], what the convolution takes. */
+bool tarn__is_image_of(const char *who, const tarn_tensor *x, const tarn_conv2d_layer *conv);
 
 /* The checks at the start of an _apply: nothing is NULL, and no error is pending. `ready` says, of a layer that is
  * not NULL, that its _init has succeeded. */

@@ -21,6 +21,8 @@
 #include "layers/linear.h"
 #include "layers/pool2d.h"
 #include "layers/rmsnorm.h"
+#include "layers/spectralnorm.h"
+#include "layers/weightnorm.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -52,6 +54,10 @@ TARN_API tarn_layer tarn_layernorm_as_layer(const tarn_layernorm_layer *l);
 TARN_API tarn_layer tarn_rmsnorm_as_layer(const tarn_rmsnorm_layer *l);
 TARN_API tarn_layer tarn_groupnorm_as_layer(const tarn_groupnorm_layer *l);
 TARN_API tarn_layer tarn_instancenorm_as_layer(const tarn_instancenorm_layer *l);
+TARN_API tarn_layer tarn_weightnorm_linear_as_layer(const tarn_weightnorm_linear_layer *l);
+TARN_API tarn_layer tarn_weightnorm_conv2d_as_layer(const tarn_weightnorm_conv2d_layer *l);
+TARN_API tarn_layer tarn_spectralnorm_linear_as_layer(const tarn_spectralnorm_linear_layer *l);
+TARN_API tarn_layer tarn_spectralnorm_conv2d_as_layer(const tarn_spectralnorm_conv2d_layer *l);
 TARN_API tarn_layer tarn_dropout_as_layer(const tarn_dropout_layer *l);
 TARN_API tarn_layer tarn_activation_as_layer(const tarn_activation_layer *l);
 TARN_API tarn_layer tarn_max_pool2d_as_layer(const tarn_max_pool2d_layer *l);

@@ -115,6 +115,10 @@ static void layers_new(world *w)
     tarn_rmsnorm_init(&w->rmsnorm, w->p, "rmsnorm", 4, NULL);
     tarn_groupnorm_init(&w->groupnorm, w->p, "groupnorm", 2, 4, NULL);
     tarn_instancenorm_init(&w->instancenorm, w->p, "instancenorm", 4, NULL);
+    tarn_weightnorm_linear_init(&w->weight_linear, w->p, "weight_linear", &w->rng, 6, 3, NULL);
+    tarn_weightnorm_conv2d_init(&w->weight_conv, w->p, "weight_conv", &w->rng, 4, 2, 3, NULL);
+    tarn_spectralnorm_linear_init(&w->spectral_linear, w->p, "spectral_linear", &w->rng, 6, 3, NULL, NULL);
+    tarn_spectralnorm_conv2d_init(&w->spectral_conv, w->p, "spectral_conv", &w->rng, 4, 2, 3, NULL, NULL);
     tarn_dropout_init(&w->drop, 0.5, &w->rng);
     tarn_flatten_init(&w->flat, 1);
     tarn_activation_init(&w->act, TARN_RELU, 0);

@@ -22,16 +22,20 @@ typedef struct world {
     tarn_tensor *foreign;                      /* f32 [4,6] on the other tape */
     tarn_params *p;                            /* f32: w [6,3], b [3], and a buffer */
     tarn_tensor *w;
-    tarn_tensor *point;                   /* f64: p's parameters as a vector */
-    tarn_linear_layer linear;             /* 6 -> 3 */
-    tarn_conv2d_layer conv;               /* 4 -> 2, 3x3 */
-    tarn_batchnorm_layer norm;            /* 4 */
-    tarn_batch_renorm_layer renorm;       /* 4 */
-    tarn_renorm_stats renorm_stats;       /* of it */
-    tarn_layernorm_layer layernorm;       /* 4 */
-    tarn_rmsnorm_layer rmsnorm;           /* 4 */
-    tarn_groupnorm_layer groupnorm;       /* 4, in 2 groups */
-    tarn_instancenorm_layer instancenorm; /* 4 */
+    tarn_tensor *point;                             /* f64: p's parameters as a vector */
+    tarn_linear_layer linear;                       /* 6 -> 3 */
+    tarn_conv2d_layer conv;                         /* 4 -> 2, 3x3 */
+    tarn_batchnorm_layer norm;                      /* 4 */
+    tarn_batch_renorm_layer renorm;                 /* 4 */
+    tarn_renorm_stats renorm_stats;                 /* of it */
+    tarn_layernorm_layer layernorm;                 /* 4 */
+    tarn_rmsnorm_layer rmsnorm;                     /* 4 */
+    tarn_groupnorm_layer groupnorm;                 /* 4, in 2 groups */
+    tarn_instancenorm_layer instancenorm;           /* 4 */
+    tarn_weightnorm_linear_layer weight_linear;     /* 6 -> 3 */
+    tarn_weightnorm_conv2d_layer weight_conv;       /* 4 -> 2, 3x3 */
+    tarn_spectralnorm_linear_layer spectral_linear; /* 6 -> 3 */
+    tarn_spectralnorm_conv2d_layer spectral_conv;   /* 4 -> 2, 3x3 */
     tarn_dropout_layer drop;
     tarn_flatten_layer flat;
     tarn_activation_layer act;

@@ -116,6 +116,61 @@ static void renorm_frozen_ref(const ops_array *in, ops_array *out)
     }
 }
 
+static void weightnorm_ref(const ops_array *in, ops_array *out)
+{
+    const ops_array *v = &in[0];
+    ops_out(out, v->ndim, v->shape);
+    for (int64_t i = 0; i < v->numel; i++) {
+        long double square = 0;
+        for (int64_t j = i % channels(v); j < v->numel; j += channels(v))
+            square += v->v[j] * v->v[j];
+        out->v[i] = (double)(in[1].v[i % channels(v)] * v->v[i] / sqrtl(square));
+    }
+}
+
+EXPRESSION(weightnorm_x, tarn_weightnorm(t, x[0], x[1]))
+
+/* Fresh u and v at each call, since they move. */
+static tarn_tensor *spectralnorm_x(tarn_tape *t, tarn_tensor *const *x, void *context)
+{
+    const int64_t out = tarn_dim(x[0], -1), in = tarn_numel(x[0]) / out;
+    (void)context;
+    return tarn_spectralnorm(t, x[0], tarn_full(t, tarn_tensor_dtype(x[0]), TARN_SHAPE(out), 0.5),
+                             tarn_full(t, tarn_tensor_dtype(x[0]), TARN_SHAPE(in), 0.25), 1);
+}
+
+static void spectralnorm_ref(const ops_array *in, ops_array *out)
+{
+    const ops_array *w = &in[0];
+    int64_t columns = channels(w), rows = w->numel / columns;
+    long double sigma = 0, lengths[2] = {0}, v[64] = {0}, u[16] = {0};
+    ops_out(out, w->ndim, w->shape);
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t k = 0; k < columns; k++)
+            v[i] += w->v[i * columns + k] * 0.5L;
+        lengths[0] += v[i] * v[i];
+    }
+    for (int64_t k = 0; k < columns; k++) {
+        for (int64_t i = 0; i < rows; i++)
+            u[k] += w->v[i * columns + k] * v[i] / sqrtl(lengths[0]);
+        lengths[1] += u[k] * u[k];
+    }
+    sigma = sqrtl(lengths[1]);
+    for (int64_t i = 0; i < w->numel; i++)
+        out->v[i] = (double)(w->v[i] / sigma);
+}
+
+static void spectralnorm_frozen_ref(const ops_array *in, ops_array *out)
+{
+    const ops_array *w = &in[0];
+    double sigma = 0;
+    ops_out(out, w->ndim, w->shape);
+    for (int64_t i = 0; i < w->numel; i++)
+        sigma += w->v[i] * 0.125;
+    for (int64_t i = 0; i < w->numel; i++)
+        out->v[i] = w->v[i] / sigma;
+}
+
 #define AFFINE(op, id, what, order, channels, ...)                                                                     \
     {                                                                                                                  \
         op, what, id##_x, order, 3, {REAL(__VA_ARGS__), REAL(channels), REAL(channels)}, .reference = id##_ref         \
@@ -166,5 +221,29 @@ const ops_row ops_normalize_rows[] = {
      {REAL(1, 3), REAL(3), REAL(3)},
      .reference = renorm_frozen_ref,
      .evaluation = true},
+
+    {"weightnorm", "[3,4]", weightnorm_x, 2, 2, {REAL(3, 4), REAL(4)}, .reference = weightnorm_ref},
+    {"weightnorm", "[2,1,3,2]", weightnorm_x, 2, 2, {REAL(2, 1, 3, 2), REAL(2)}, .reference = weightnorm_ref},
+    {"weightnorm", "[1,3]", weightnorm_x, 2, 2, {WITHIN(0.5, 2, 1, 3), REAL(3)}, .reference = weightnorm_ref},
+    {"weightnorm", "[3,3,5,16]", weightnorm_x, 0, 2, {REAL(3, 3, 5, 16), REAL(16)}, .reference = weightnorm_ref},
+
+    {"spectralnorm",
+     "[3,4], evaluation",
+     spectralnorm_x,
+     2,
+     1,
+     {WITHIN(0.2, 2, 3, 4)},
+     .reference = spectralnorm_frozen_ref,
+     .evaluation = true},
+    {"spectralnorm",
+     "[2,1,3,2], evaluation",
+     spectralnorm_x,
+     2,
+     1,
+     {WITHIN(0.2, 2, 2, 1, 3, 2)},
+     .reference = spectralnorm_frozen_ref,
+     .evaluation = true},
+    {"spectral_iterate", "[3,4]", spectralnorm_x, 0, 1, {REAL(3, 4)}, .reference = spectralnorm_ref},
+    {"spectral_iterate", "[3,3,5,7]", spectralnorm_x, 0, 1, {REAL(3, 3, 5, 7)}, .reference = spectralnorm_ref},
     {.name = NULL},
 };

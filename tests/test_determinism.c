@@ -236,6 +236,13 @@ static tarn_tensor *renormalized(tarn_tape *t, tarn_tensor *x)
     return tarn_batch_renorm(t, x, ones, ones, &running, &(tarn_batch_renorm_opts){.unscheduled = true});
 }
 
+static tarn_tensor *weights_normalized(tarn_tape *t, tarn_tensor *x)
+{
+    tarn_dtype dtype = tarn_tensor_dtype(x);
+    tarn_tensor *u = tarn_ones(t, dtype, TARN_SHAPE(7)), *v = tarn_zeros(t, dtype, TARN_SHAPE(48000));
+    return tarn_weightnorm(t, tarn_spectralnorm(t, x, u, v, 1), tarn_ones(t, dtype, TARN_SHAPE(7)));
+}
+
 static const op_case ops[] = {
     {"sum of all", sum_all},
     {"sum of the first axis", sum_first},
@@ -260,6 +267,7 @@ static const op_case ops[] = {
     {"groupnorm", group_normalized},
     {"instancenorm", instance_normalized},
     {"batch_renorm", renormalized},
+    {"weightnorm of spectralnorm", weights_normalized},
 };
 enum { N_OPS = sizeof ops / sizeof ops[0] };
 

@@ -32,12 +32,19 @@ NORM(groupnorm, tarn_groupnorm(t, in[0], 3, in[1], in[2], 0))
 NORM(groupnorm_rows, tarn_groupnorm(t, in[0], 2, in[1], in[2], 1e-2))
 NORM(instancenorm, tarn_instancenorm(t, in[0], in[1], in[2], 0))
 NORM(instancenorm_plain, tarn_instancenorm(t, in[0], NULL, NULL, 0))
+NORM(weightnorm, tarn_weightnorm(t, in[0], in[1]))
+NORM(spectralnorm, tarn_spectralnorm(t, in[0], in[1], in[2], 1))
+NORM(spectralnorm_steps, tarn_spectralnorm(t, in[0], in[1], in[2], 4))
 
 #define WITHIN(from, to, n, ...)                                                                                       \
     {                                                                                                                  \
         .low = (from), .high = (to), .ndim = (n), .shape = { __VA_ARGS__ }                                             \
     }
 #define X(n, ...) WITHIN(-3, 3, n, __VA_ARGS__)
+#define STATE(n)                                                                                                       \
+    {                                                                                                                  \
+        .low = 0.1, .high = 1, .state = true, .ndim = 1, .shape = { n }                                                \
+    }
 #define AFFINE(c) WITHIN(0.5, 2, 1, c), X(1, c)
 
 static const norm_case cases[] = {
@@ -49,6 +56,12 @@ static const norm_case cases[] = {
     {"groupnorm_rows/", groupnorm_rows, {X(2, 5, 6), AFFINE(6)}, false},
     {"instancenorm/", instancenorm, {X(4, 2, 3, 4, 5), AFFINE(5)}, false},
     {"instancenorm_plain/", instancenorm_plain, {X(4, 2, 3, 4, 5)}, false},
+    {"weightnorm_linear/", weightnorm, {X(2, 6, 5), X(1, 5)}, false},
+    {"weightnorm_conv2d/", weightnorm, {X(4, 3, 2, 4, 5), X(1, 5)}, false},
+    {"spectralnorm_linear/", spectralnorm, {X(2, 6, 5), STATE(5), STATE(6)}, false},
+    {"spectralnorm_conv2d/", spectralnorm, {X(4, 3, 2, 4, 5), STATE(5), STATE(24)}, false},
+    {"spectralnorm_steps/", spectralnorm_steps, {X(2, 6, 5), STATE(5), STATE(6)}, false},
+    {"spectralnorm_evaluation/", spectralnorm, {WITHIN(0.5, 2, 2, 6, 5), STATE(5), STATE(6)}, true},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 

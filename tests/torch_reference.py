@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import types
 
 SYSTEM_PYTHON = "/usr/bin/python3"  # where Debian's python3-torch lives
 try:
@@ -27,6 +28,7 @@ try:
     import torch
     import torch.nn as nn
     import torch.nn.functional as F
+    from torch.nn.utils.spectral_norm import SpectralNorm
 except ImportError:
     if os.path.exists(SYSTEM_PYTHON) and "TARN_TORCH_TRIED" not in os.environ:
         os.environ["TARN_TORCH_TRIED"] = "1"
@@ -293,6 +295,23 @@ def rmsnorm(x, gamma, eps=1e-5):  # torch 1.13 has none: 1910.07467, equation 4
     return x / torch.sqrt(torch.mean(x * x, -1, keepdim=True) + eps) * gamma
 
 
+def weightnorm(v, g):
+    """torch.nn.utils.weight_norm's w. The second derivatives of its own function, which 1.13's gradgradcheck refutes,
+    are not used."""
+    v, g = v.movedim(-1, 0), g.reshape(-1, *[1] * (v.dim() - 1))
+    w = v * (g / torch.norm_except_dim(v, 2, 0))
+    assert torch.allclose(w, torch._weight_norm(v, g, 0))
+    return w.movedim(0, -1)
+
+
+def spectralnorm(steps=1, training=True):
+    """Its u and v are tarn's with the output's axis put first, whatever the order of the others."""
+    def f(w, u, v):
+        module = types.SimpleNamespace(weight_orig=w.movedim(-1, 0), weight_u=u, weight_v=v)
+        return SpectralNorm(n_power_iterations=steps).compute_weight(module, training).movedim(0, -1)
+    return f
+
+
 NORMS = {
     "layernorm": lambda x, gamma, beta: F.layer_norm(x, x.shape[-1:], gamma, beta),
     "layernorm_eps": lambda x, gamma, beta: F.layer_norm(x, x.shape[-1:], gamma, beta, 1e-2),
@@ -302,8 +321,14 @@ NORMS = {
     "groupnorm_rows": channels_first(lambda x, gamma, beta: F.group_norm(x, 2, gamma, beta, 1e-2)),
     "instancenorm": channels_first(lambda x, gamma, beta: F.instance_norm(x, weight=gamma, bias=beta)),
     "instancenorm_plain": channels_first(lambda x: F.instance_norm(x)),
+    "weightnorm_linear": weightnorm,
+    "weightnorm_conv2d": weightnorm,
+    "spectralnorm_linear": spectralnorm(),
+    "spectralnorm_conv2d": spectralnorm(),
+    "spectralnorm_steps": spectralnorm(steps=4),
+    "spectralnorm_evaluation": spectralnorm(training=False),
 }
-NORM_STATES = {}  # the inputs that a normalization changes
+NORM_STATES = {name: (1, 2) for name in NORMS if name.startswith("spectralnorm")}  # inputs that it changes
 
 
 def norms_reference(dump):
