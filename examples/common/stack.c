@@ -7,7 +7,8 @@ enum { SIDE = 28, CLASSES = 10, STAGES = 3 };
 
 const char *stack_norm_name(stack_norm norm)
 {
-    static const char *const names[STACK_NORM_COUNT] = {"no normalization", "BatchNorm"};
+    static const char *const names[STACK_NORM_COUNT] = {"no normalization", "BatchNorm", "BatchRenorm", "LayerNorm",
+                                                        "InstanceNorm",     "GroupNorm", "RMSNorm"};
     return (unsigned)norm < STACK_NORM_COUNT ? names[norm] : "?";
 }
 
@@ -31,9 +32,22 @@ static int64_t width_of(const stack *s, int i)
 
 static bool add_norm(stack *s, const char *name, int i)
 {
+    stack_normalization *l = &s->norm[i];
+    const int64_t width = width_of(s, i), groups = width % STACK_GROUP ? 1 : width / STACK_GROUP;
     switch (s->opts.norm) {
     case STACK_BATCHNORM:
-        return tarn_batchnorm_init(&s->batchnorm[i], s->params, name, width_of(s, i), NULL);
+        return tarn_batchnorm_init(&l->batchnorm, s->params, name, width, NULL);
+    case STACK_BATCH_RENORM:
+        return tarn_batch_renorm_init(&l->batch_renorm, s->params, name, width, &s->opts.renorm);
+    case STACK_LAYERNORM: /* with positions, one group of GroupNorm is what LayerNorm means by a layer */
+        return s->opts.convolutions ? tarn_groupnorm_init(&l->groupnorm, s->params, name, 1, width, NULL)
+                                    : tarn_layernorm_init(&l->layernorm, s->params, name, width, NULL);
+    case STACK_INSTANCENORM:
+        return tarn_instancenorm_init(&l->instancenorm, s->params, name, width, NULL);
+    case STACK_GROUPNORM:
+        return tarn_groupnorm_init(&l->groupnorm, s->params, name, groups, width, NULL);
+    case STACK_RMSNORM:
+        return tarn_rmsnorm_init(&l->rmsnorm, s->params, name, width, NULL);
     default:
         return !tarn_error();
     }
@@ -77,9 +91,21 @@ void stack_free(stack *s)
 
 static tarn_tensor *apply_norm(tarn_tape *t, const stack *s, int i, tarn_tensor *x)
 {
+    const stack_normalization *l = &s->norm[i];
     switch (s->opts.norm) {
     case STACK_BATCHNORM:
-        return tarn_batchnorm_apply(t, &s->batchnorm[i], x);
+        return tarn_batchnorm_apply(t, &l->batchnorm, x);
+    case STACK_BATCH_RENORM:
+        return tarn_batch_renorm_apply(t, &l->batch_renorm, x);
+    case STACK_LAYERNORM:
+        return s->opts.convolutions ? tarn_groupnorm_apply(t, &l->groupnorm, x)
+                                    : tarn_layernorm_apply(t, &l->layernorm, x);
+    case STACK_INSTANCENORM:
+        return tarn_instancenorm_apply(t, &l->instancenorm, x);
+    case STACK_GROUPNORM:
+        return tarn_groupnorm_apply(t, &l->groupnorm, x);
+    case STACK_RMSNORM:
+        return tarn_rmsnorm_apply(t, &l->rmsnorm, x);
     default:
         return x;
     }

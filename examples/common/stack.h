@@ -7,7 +7,18 @@
 
 enum { STACK_MAX_DEPTH = 32 };
 
-typedef enum stack_norm { STACK_PLAIN, STACK_BATCHNORM, STACK_NORM_COUNT } stack_norm;
+typedef enum stack_norm {
+    STACK_PLAIN,
+    STACK_BATCHNORM,
+    STACK_BATCH_RENORM,
+    STACK_LAYERNORM,    /* over all of an example's values in a layer, positions and channels */
+    STACK_INSTANCENORM, /* convolutions only */
+    STACK_GROUPNORM,    /* groups of STACK_GROUP channels; of all when they do not divide */
+    STACK_RMSNORM,      /* over the channels of each position */
+    STACK_NORM_COUNT
+} stack_norm;
+
+enum { STACK_GROUP = 4 };
 
 typedef struct stack_opts {
     /* Fully connected layers of `width`, or 3x3 convolutions, then the average over positions: of `width` channels and
@@ -17,15 +28,25 @@ typedef struct stack_opts {
     int64_t width;
     tarn_activation activation;
     stack_norm norm;
-    bool norm_after; /* the activation, not before it */
+    bool norm_after;               /* the activation, not before it */
+    tarn_batch_renorm_opts renorm; /* of STACK_BATCH_RENORM */
 } stack_opts;
+
+typedef union stack_normalization {
+    tarn_batchnorm_layer batchnorm;
+    tarn_batch_renorm_layer batch_renorm;
+    tarn_layernorm_layer layernorm;
+    tarn_instancenorm_layer instancenorm;
+    tarn_groupnorm_layer groupnorm;
+    tarn_rmsnorm_layer rmsnorm;
+} stack_normalization;
 
 typedef struct stack {
     stack_opts opts;
     tarn_params *params; /* f32: "1.weight", "1.gamma", ..., "out.weight" */
     tarn_linear_layer linear[STACK_MAX_DEPTH], out;
     tarn_conv2d_layer conv[STACK_MAX_DEPTH];
-    tarn_batchnorm_layer batchnorm[STACK_MAX_DEPTH];
+    stack_normalization norm[STACK_MAX_DEPTH];
     tarn_activation_layer activation;
 } stack;
 
