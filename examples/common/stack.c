@@ -7,8 +7,9 @@ enum { SIDE = 28, CLASSES = 10, STAGES = 3 };
 
 const char *stack_norm_name(stack_norm norm)
 {
-    static const char *const names[STACK_NORM_COUNT] = {"no normalization", "BatchNorm", "BatchRenorm", "LayerNorm",
-                                                        "InstanceNorm",     "GroupNorm", "RMSNorm"};
+    static const char *const names[STACK_NORM_COUNT] = {"no normalization", "BatchNorm",    "BatchRenorm",
+                                                        "LayerNorm",        "InstanceNorm", "GroupNorm",
+                                                        "RMSNorm",          "weight norm",  "spectral norm"};
     return (unsigned)norm < STACK_NORM_COUNT ? names[norm] : "?";
 }
 
@@ -53,20 +54,37 @@ static bool add_norm(stack *s, const char *name, int i)
     }
 }
 
+static bool add_conv(stack *s, const char *name, int i, tarn_rng *rng, tarn_init init)
+{
+    stack_weights *l = &s->weights[i];
+    const bool halves = i == 0 || stage_of(s, i) != stage_of(s, i - 1);
+    const int64_t in = i ? width_of(s, i - 1) : 1, out = width_of(s, i);
+    const tarn_conv2d_layer_opts opts = {.stride = halves ? 2 : 1, .padding = 1, .init = init};
+    if (s->opts.norm == STACK_WEIGHTNORM)
+        return tarn_weightnorm_conv2d_init(&l->weightnorm_conv, s->params, name, rng, in, out, 3, &opts);
+    if (s->opts.norm == STACK_SPECTRALNORM)
+        return tarn_spectralnorm_conv2d_init(&l->spectralnorm_conv, s->params, name, rng, in, out, 3, &opts, NULL);
+    return tarn_conv2d_init(&l->conv, s->params, name, rng, in, out, 3, &opts);
+}
+
+static bool add_linear(stack *s, const char *name, int i, tarn_rng *rng, tarn_init init)
+{
+    stack_weights *l = &s->weights[i];
+    const int64_t in = i ? s->opts.width : SIDE * SIDE, out = s->opts.width;
+    const tarn_linear_opts opts = {.init = init};
+    if (s->opts.norm == STACK_WEIGHTNORM)
+        return tarn_weightnorm_linear_init(&l->weightnorm_linear, s->params, name, rng, in, out, &opts);
+    if (s->opts.norm == STACK_SPECTRALNORM)
+        return tarn_spectralnorm_linear_init(&l->spectralnorm_linear, s->params, name, rng, in, out, &opts, NULL);
+    return tarn_linear_init(&l->linear, s->params, name, rng, in, out, &opts);
+}
+
 static bool add_layer(stack *s, int i, tarn_rng *rng)
 {
     char name[16];
     snprintf(name, sizeof name, "%d", i + 1);
     const tarn_init init = init_for(s->opts.activation);
-    if (s->opts.convolutions) {
-        const bool halves = i == 0 || stage_of(s, i) != stage_of(s, i - 1);
-        const tarn_conv2d_layer_opts opts = {.stride = halves ? 2 : 1, .padding = 1, .init = init};
-        tarn_conv2d_init(&s->conv[i], s->params, name, rng, i ? width_of(s, i - 1) : 1, width_of(s, i), 3, &opts);
-    } else {
-        const tarn_linear_opts opts = {.init = init};
-        tarn_linear_init(&s->linear[i], s->params, name, rng, i ? s->opts.width : SIDE * SIDE, s->opts.width, &opts);
-    }
-    return add_norm(s, name, i);
+    return (s->opts.convolutions ? add_conv : add_linear)(s, name, i, rng, init) && add_norm(s, name, i);
 }
 
 bool stack_init(stack *s, const stack_opts *opts, uint64_t seed)
@@ -87,6 +105,22 @@ void stack_free(stack *s)
 {
     tarn_params_free(s->params);
     *s = (stack){0};
+}
+
+static tarn_tensor *apply_weights(tarn_tape *t, const stack *s, int i, tarn_tensor *x)
+{
+    const stack_weights *l = &s->weights[i];
+    const bool conv = s->opts.convolutions;
+    switch (s->opts.norm) {
+    case STACK_WEIGHTNORM:
+        return conv ? tarn_weightnorm_conv2d_apply(t, &l->weightnorm_conv, x)
+                    : tarn_weightnorm_linear_apply(t, &l->weightnorm_linear, x);
+    case STACK_SPECTRALNORM:
+        return conv ? tarn_spectralnorm_conv2d_apply(t, &l->spectralnorm_conv, x)
+                    : tarn_spectralnorm_linear_apply(t, &l->spectralnorm_linear, x);
+    default:
+        return conv ? tarn_conv2d_apply(t, &l->conv, x) : tarn_linear_apply(t, &l->linear, x);
+    }
 }
 
 static tarn_tensor *apply_norm(tarn_tape *t, const stack *s, int i, tarn_tensor *x)
@@ -117,7 +151,7 @@ tarn_tensor *stack_apply_and_show(tarn_tape *t, const stack *s, tarn_tensor *x, 
     if (!s->opts.convolutions)
         x = tarn_flatten(t, x);
     for (int i = 0; i < s->opts.depth; i++) {
-        x = s->opts.convolutions ? tarn_conv2d_apply(t, &s->conv[i], x) : tarn_linear_apply(t, &s->linear[i], x);
+        x = apply_weights(t, s, i, x);
         if (!s->opts.norm_after)
             x = apply_norm(t, s, i, x);
         if (inputs)

@@ -15,6 +15,8 @@ typedef enum stack_norm {
     STACK_INSTANCENORM, /* convolutions only */
     STACK_GROUPNORM,    /* groups of STACK_GROUP channels; of all when they do not divide */
     STACK_RMSNORM,      /* over the channels of each position */
+    STACK_WEIGHTNORM,   /* of the layer's weight, so that norm_after says nothing */
+    STACK_SPECTRALNORM, /* likewise */
     STACK_NORM_COUNT
 } stack_norm;
 
@@ -32,6 +34,16 @@ typedef struct stack_opts {
     tarn_batch_renorm_opts renorm; /* of STACK_BATCH_RENORM */
 } stack_opts;
 
+/* A layer's weights, by stack_opts.convolutions and whether they are normalized. */
+typedef union stack_weights {
+    tarn_linear_layer linear;
+    tarn_conv2d_layer conv;
+    tarn_weightnorm_linear_layer weightnorm_linear;
+    tarn_weightnorm_conv2d_layer weightnorm_conv;
+    tarn_spectralnorm_linear_layer spectralnorm_linear;
+    tarn_spectralnorm_conv2d_layer spectralnorm_conv;
+} stack_weights;
+
 typedef union stack_normalization {
     tarn_batchnorm_layer batchnorm;
     tarn_batch_renorm_layer batch_renorm;
@@ -44,8 +56,8 @@ typedef union stack_normalization {
 typedef struct stack {
     stack_opts opts;
     tarn_params *params; /* f32: "1.weight", "1.gamma", ..., "out.weight" */
-    tarn_linear_layer linear[STACK_MAX_DEPTH], out;
-    tarn_conv2d_layer conv[STACK_MAX_DEPTH];
+    stack_weights weights[STACK_MAX_DEPTH];
+    tarn_linear_layer out;
     stack_normalization norm[STACK_MAX_DEPTH];
     tarn_activation_layer activation;
 } stack;
