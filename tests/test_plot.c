@@ -326,6 +326,40 @@ static void test_a_path_has_its_ends(void **state)
     assert_int_equal(count(files_path("figure.svg"), "fill=\"#0072b2\" stroke=\"#0072b2\""), 1);
 }
 
+/* Where the text starts, or its middle is. False if it is not there. */
+static bool find_text(const char *wanted, double *x, double *y)
+{
+    char *text = read_text(files_path("figure.svg")), whole[64];
+    snprintf(whole, sizeof whole, ">%s</text>", wanted);
+    const char *at = strstr(text, whole);
+    while (at && *at != '<')
+        at--;
+    const bool found = at && sscanf(at, "<text x=\"%lf\" y=\"%lf\"", x, y) == 2;
+    free(text);
+    return found;
+}
+
+/* Notes keep off the edges and off each other, or stand where they were asked to. */
+static void test_notes(void **state)
+{
+    (void)state;
+    static const plot_note notes[] = {{10, 10, "corner"}, {5, 5, "first"}, {5, 5, "second"}, {11, 2, "outside"}};
+    plot_panel p = {.x = {.high = 10}, .y = {.high = 10}, .n_notes = 4, .notes = notes};
+    double x[3], y[3], above[2], on[2];
+    draw_panel(p);
+    assert_true(find_text("corner", &x[0], &y[0]) && find_text("first", &x[1], &y[1]));
+    assert_true(find_text("second", &x[2], &y[2]) && !find_text("outside", &x[2], &y[2]));
+    assert_true(x[0] > x[1] && x[0] < 536 - 30); /* the panel ends at 536 */
+    assert_true(x[1] > x[2] && y[1] == y[2]);    /* right and left of their point */
+    p.notes_place = PLOT_ABOVE;
+    draw_panel(p);
+    assert_true(find_text("first", &above[0], &above[1]));
+    p.notes_place = PLOT_ON;
+    draw_panel(p);
+    assert_true(find_text("first", &on[0], &on[1]));
+    assert_true(above[0] == on[0] && above[1] < on[1] - 8 && on[0] > x[2] && on[0] < x[1]);
+}
+
 static void test_size_of_a_file(void **state)
 {
     (void)state;
@@ -429,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_contours_lie_on_their_level),
         cmocka_unit_test(test_cells_have_their_colours),
         cmocka_unit_test(test_a_path_has_its_ends),
+        cmocka_unit_test(test_notes),
         cmocka_unit_test(test_size_of_a_file),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_table_is_aligned),

@@ -47,11 +47,15 @@ typedef struct plot_field {
     bool cells;     /* a table: a rectangle for each value, instead of a surface between them */
 } plot_field;
 
-/* A text beside a point. */
+/* A text at a point. */
 typedef struct plot_note {
     double x, y;
     const char *text;
 } plot_note;
+
+/* Where the notes stand: beside their points, where they are not in each other's way; centred above them, as on bars; or
+ * on them, as in the cells of a table. */
+typedef enum plot_place { PLOT_BESIDE, PLOT_ABOVE, PLOT_ON } plot_place;
 
 typedef struct plot_axis {
     const char *label; /* with the unit: "time [s]" */
@@ -70,6 +74,7 @@ typedef struct plot_panel {
     const plot_field *field; /* NULL: none */
     int n_notes;
     const plot_note *notes;
+    plot_place notes_place;
     bool equal; /* one unit of x is as long as one of y; not with log */
 } plot_panel;
 

@@ -84,7 +84,7 @@ void plot__fit(const plot_panel *p, bool is_x, plot__scale *s)
         return;
     for (int k = 0; k < p->n_series; k++)
         widen_by(p, &p->series[k], is_x, s);
-    leave_air(s, is_x ? 0 : 0.06);
+    leave_air(s, is_x ? 0 : p->n_notes > 0 ? 0.12 : 0.06); /* room for a text above the highest */
 }
 
 /* ---- ticks ---- */

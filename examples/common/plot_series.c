@@ -207,23 +207,29 @@ static bool is_free(const box *b, const plot__frame *a, const box *taken, int n)
     return true;
 }
 
-/* Right above the point, left above, right below, left below: the first that is free, or else what keeps the text in
- * the panel. */
-static box place_note(const plot__frame *a, double x, double y, double width, const box *taken, int n)
+/* The box, moved into the panel. */
+static box moved_inside(const plot__frame *a, double left, double top, double width, double height)
+{
+    left = fmax(fmin(left, a->left + a->width - width), a->left);
+    top = fmax(fmin(top, a->top + a->height - height), a->top);
+    return (box){left, top, left + width, top + height};
+}
+
+/* Beside the point: right above, left above, right below, left below: the first that is free. */
+static box place_note(const plot__frame *a, plot_place place, double x, double y, double width, const box *taken, int n)
 {
     const double height = NOTE_SIZE + 2;
-    box b = {0};
+    if (place == PLOT_ABOVE)
+        return moved_inside(a, x - width / 2, y - 3 - height, width, height);
+    if (place == PLOT_ON)
+        return moved_inside(a, x - width / 2, y - height / 2, width, height);
     for (int corner = 0; corner < 4; corner++) {
-        b.left = corner % 2 ? x - 7 - width : x + 7;
-        b.top = corner / 2 ? y + 4 : y - 4 - height;
-        b.right = b.left + width;
-        b.bottom = b.top + height;
+        const double left = corner % 2 ? x - 7 - width : x + 7, top = corner / 2 ? y + 4 : y - 4 - height;
+        const box b = {left, top, left + width, top + height};
         if (is_free(&b, a, taken, n))
             return b;
     }
-    b.left = fmax(fmin(x + 7, a->left + a->width - width), a->left);
-    b.top = fmax(fmin(y - 4 - height, a->top + a->height - height), a->top);
-    return (box){b.left, b.top, b.left + width, b.top + height};
+    return moved_inside(a, x + 7, y - 4 - height, width, height);
 }
 
 void plot__draw_notes(FILE *f, const plot__frame *a, const plot_panel *p)
@@ -238,11 +244,13 @@ void plot__draw_notes(FILE *f, const plot__frame *a, const plot_panel *p)
         if (!note->text || !plot__shown(note->x, a->x.log) || !plot__shown(note->y, a->y.log) || !inside)
             continue;
         const double width = fmin(plot__text_width(note->text, NOTE_SIZE), a->width);
-        const box b = place_note(a, x, y, width, taken, n);
+        const box b = place_note(a, p->notes_place, x, y, width, taken, n);
+        const bool centred = p->notes_place != PLOT_BESIDE;
         static const char *const styles[] = {
             "stroke=\"#fff\" stroke-width=\"3.5\" stroke-linejoin=\"round\" opacity=\"0.85\"", ""};
         for (int k = 0; k < 2; k++)
-            plot__text(f, b.left, b.top + NOTE_SIZE - 1, NOTE_SIZE, a->width, "start", styles[k], note->text);
+            plot__text(f, centred ? (b.left + b.right) / 2 : b.left, b.top + NOTE_SIZE - 1, NOTE_SIZE, a->width,
+                       centred ? "middle" : "start", styles[k], note->text);
         if (n < MOST)
             taken[n++] = b;
     }
