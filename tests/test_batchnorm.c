@@ -487,6 +487,44 @@ static void cumulative_statistics_are_plain_averages(void **state)
     }
 }
 
+/* By their count, cumulative averages go on where they were: with other leaves of the same values, and after evaluation,
+ * which uses them. The first batch takes the place of what was there. */
+static void cumulative_statistics_go_on(void **state)
+{
+    (void)state;
+    batchnorm_fn *spellings[] = {tarn_batchnorm, tarn_batchnorm_composed};
+    const tarn_batchnorm_opts opts = {.cumulative = true};
+    for (int i = 0; i < 2; i++) {
+        model m = model_new(131, TARN_SHAPE(5, 2)), n = model_new(141, TARN_SHAPE(7, 2));
+        tarn_running_stats whole = running_new(TARN_F64, 2), first = running_new(TARN_F64, 2),
+                           second = running_new(TARN_F64, 2), other = running_new(TARN_F64, 2);
+        assert_true(tarn_fill(other.mean, 1e9) && tarn_fill(other.var, 1e9));
+        tarn_tape *t = tarn_tape_new();
+        assert_true(tarn_run(spellings[i](t, m.x, m.gamma, m.beta, &whole, &opts)) &&
+                    tarn_run(spellings[i](t, n.x, m.gamma, m.beta, &whole, &opts)));
+        assert_true(tarn_run(spellings[i](t, m.x, m.gamma, m.beta, &first, &opts)) &&
+                    tarn_run(spellings[i](t, m.x, m.gamma, m.beta, &other, &opts)));
+        assert_same(other.mean, first.mean, 1e-15);
+        assert_same(other.var, first.var, 1e-15);
+        assert_true(tarn_copy(second.mean, first.mean) && tarn_copy(second.var, first.var) &&
+                    tarn_copy(second.batches, first.batches));
+        tarn_tape_set_training(t, false);
+        tarn_tensor *y = spellings[i](t, m.x, m.gamma, m.beta, &second, &opts);
+        assert_same(y, spellings[i](t, m.x, m.gamma, m.beta, &first, NULL), 0);
+        tarn_tape_set_training(t, true);
+        assert_true(tarn_run(spellings[i](t, n.x, m.gamma, m.beta, &second, &opts)));
+        assert_same(second.mean, whole.mean, 0);
+        assert_same(second.var, whole.var, 0);
+        assert_true(tarn_item(second.batches) == 2);
+        tarn_tape_free(t);
+        tarn_running_stats *all[] = {&whole, &first, &second, &other};
+        for (int k = 0; k < 4; k++)
+            running_free(all[k]);
+        model_free(&m);
+        model_free(&n);
+    }
+}
+
 static void without_running_statistics(void **state)
 {
     (void)state;
@@ -597,6 +635,7 @@ int main(void)
         cmocka_unit_test(one_example_alone_or_in_a_batch),
         cmocka_unit_test(running_statistics_move_by_the_momentum),
         cmocka_unit_test(cumulative_statistics_are_plain_averages),
+        cmocka_unit_test(cumulative_statistics_go_on),
         cmocka_unit_test(without_running_statistics),
         cmocka_unit_test(one_value_a_channel_is_an_error),
         cmocka_unit_test(arguments_that_do_not_fit),
