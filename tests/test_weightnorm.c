@@ -322,6 +322,39 @@ static void a_saved_state_goes_on_the_same(void **state)
     net_free(&b);
 }
 
+/* Where convolution works with transformed weights, those of a computed weight follow it from step to step: as `exact`,
+ * which transforms nothing, in f32. */
+static void computed_weights_suit_fast_convolution(void **state)
+{
+    (void)state;
+    double losses[2][4];
+    for (int exact = 0; exact < 2; exact++) {
+        tarn_params *p = tarn_params_new(TARN_F32);
+        tarn_rng rng = tarn_rng_seed(4);
+        tarn_spectralnorm_conv2d_layer c1;
+        tarn_weightnorm_conv2d_layer c2;
+        const tarn_conv2d_layer_opts opts = {.padding = 1, .exact = exact};
+        assert_true(tarn_spectralnorm_conv2d_init(&c1, p, "c1", &rng, 16, 16, 3, &opts, NULL) &&
+                    tarn_weightnorm_conv2d_init(&c2, p, "c2", &rng, 16, 16, 3, &opts));
+        tarn_optim *o = tarn_sgd_new(p, &(tarn_sgd_opts){.lr = 0.5});
+        for (int k = 0; k < 4; k++) {
+            tarn_tensor *x = tarn_normal(f.t, TARN_F32, TARN_SHAPE(2, 16, 16, 16), &rng, 0, 1);
+            tarn_tensor *y = tarn_relu(f.t, tarn_spectralnorm_conv2d_apply(f.t, &c1, x));
+            tarn_tensor *loss = tarn_mse(f.t, tarn_weightnorm_conv2d_apply(f.t, &c2, y), tarn_relu(f.t, x));
+            tarn_params_zero_grad(p);
+            assert_true(tarn_backward(f.t, loss) && tarn_optim_step(o));
+            losses[exact][k] = tarn_item(loss);
+            tarn_tape_reset(f.t);
+        }
+        tarn_optim_free(o);
+        tarn_params_free(p);
+    }
+    for (int k = 0; k < 4; k++) {
+        expect_close(losses[0][k], losses[1][k], 1e-5 * losses[1][k]);
+        assert_true(k == 0 || fabs(losses[1][k] / losses[1][k - 1] - 1) > 1e-4);
+    }
+}
+
 /* ---- errors ---- */
 
 static void functions_refuse(void **state)
@@ -413,6 +446,7 @@ int main(void)
         TEST(the_gradient_takes_u_and_v_as_they_are),
         TEST(a_checkpoint_has_the_same_u_and_v),
         TEST(a_saved_state_goes_on_the_same),
+        TEST(computed_weights_suit_fast_convolution),
         TEST(functions_refuse),
         TEST(layers_refuse),
     };
