@@ -177,12 +177,12 @@ static tarn_tensor *correction(tarn_tape *t, const tarn__mean *mean, tarn_tensor
 
 static tarn_tensor *renormalized(tarn_tape *t, tarn_tensor *x, renorm_attr *attr)
 {
-    int axes[TARN_MAX_DIMS], count = x->ndim - 1;
-    for (int i = 0; i < count; i++)
-        axes[i] = i;
+    tarn__over over = {.count = x->ndim - 1};
+    for (int i = 0; i < over.count; i++)
+        over.axes[i] = i;
     tarn__mean mean;
-    tarn_tensor *difference = tarn__centred(t, x, count, axes, &mean), *d = NULL;
-    tarn_tensor *var = tarn_mean(t, tarn_square(t, difference), count, axes, true);
+    tarn_tensor *difference = tarn__centred(t, x, &over, &mean), *d = NULL;
+    tarn_tensor *var = tarn__mean_over(t, tarn_square(t, difference), &over);
     var = tarn_add_scalar(t, var, attr->opts.eps);
     bool grad = t->grad;
     t->grad = false;

@@ -6,29 +6,47 @@
 #include <inttypes.h>
 #include <math.h>
 
-tarn_tensor *tarn__centred(tarn_tape *t, tarn_tensor *x, int count, const int *axes, tarn__mean *mean)
+/* By way of the channels, whose means are few: so nothing large is summed or broadcast in pieces as short as a group. */
+static tarn_tensor *mean_of_groups(tarn_tape *t, tarn_tensor *mean, int64_t groups)
+{
+    if (!mean)
+        return NULL;
+    int64_t examples = mean->shape[0], channels = mean->shape[2], shape[] = {examples, groups, channels / groups};
+    tarn_tensor *grouped = tarn_mean(t, tarn_reshape(t, mean, 3, shape), TARN_AXES(2), true);
+    return tarn_reshape(t, tarn_expand(t, grouped, 3, shape), TARN_SHAPE(examples, 1, channels));
+}
+
+tarn_tensor *tarn__mean_over(tarn_tape *t, tarn_tensor *x, const tarn__over *over)
+{
+    tarn_tensor *mean = tarn_mean(t, x, over->count, over->axes, true);
+    return over->groups > 0 ? mean_of_groups(t, mean, over->groups) : mean;
+}
+
+tarn_tensor *tarn__centred(tarn_tape *t, tarn_tensor *x, const tarn__over *over, tarn__mean *mean)
 {
     /* Any constant may be taken away before the mean is: so the first, which is rounded, needs no gradient. */
     bool grad = t->grad;
     t->grad = false;
-    tarn_tensor *near = tarn_mean(t, x, count, axes, true);
+    tarn_tensor *near = tarn__mean_over(t, x, over);
     t->grad = grad;
-    tarn_tensor *difference = tarn_sub(t, x, near), *rest = tarn_mean(t, difference, count, axes, true);
+    tarn_tensor *difference = tarn_sub(t, x, near), *rest = tarn__mean_over(t, difference, over);
     if (mean)
         *mean = (tarn__mean){near, rest};
     return tarn_sub(t, difference, rest);
 }
 
-static tarn_tensor *over_root_mean_square(tarn_tape *t, tarn_tensor *x, int count, const int *axes, double eps)
+static tarn_tensor *over_root_mean_square(tarn_tape *t, tarn_tensor *x, const tarn__over *over, double eps)
 {
-    tarn_tensor *square = tarn_mean(t, tarn_square(t, x), count, axes, true);
+    tarn_tensor *square = tarn__mean_over(t, tarn_square(t, x), over);
     return tarn_mul(t, x, tarn_rsqrt(t, tarn_add_scalar(t, square, eps > 0 ? eps : 1e-5)));
 }
 
-static tarn_tensor *standardized(tarn_tape *t, tarn_tensor *x, int count, const int *axes, double eps)
+static tarn_tensor *standardized(tarn_tape *t, tarn_tensor *x, const tarn__over *over, double eps)
 {
-    return over_root_mean_square(t, tarn__centred(t, x, count, axes, NULL), count, axes, eps);
+    return over_root_mean_square(t, tarn__centred(t, x, over, NULL), over, eps);
 }
+
+static const tarn__over last_axis = {.count = 1, .axes = {-1}};
 
 static tarn_tensor *scaled_and_shifted(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta)
 {
@@ -86,7 +104,7 @@ tarn_tensor *tarn_layernorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, ta
     if (!usable("layernorm", t, &(inputs){x, gamma, beta, eps}, 1, "[...,C]") ||
         !are_enough("layernorm", x, tarn_dim(x, -1), "an example"))
         return NULL;
-    return scaled_and_shifted(t, standardized(t, x, TARN_AXES(-1), eps), gamma, beta);
+    return scaled_and_shifted(t, standardized(t, x, &last_axis, eps), gamma, beta);
 }
 
 tarn_tensor *tarn_rmsnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, double eps)
@@ -97,7 +115,7 @@ tarn_tensor *tarn_rmsnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, doub
         tarn_fail("tarn_rmsnorm: x %s has no values an example", TARN__SHAPE_TEXT(x));
         return NULL;
     }
-    return scaled_and_shifted(t, over_root_mean_square(t, x, TARN_AXES(-1), eps), gamma, NULL);
+    return scaled_and_shifted(t, over_root_mean_square(t, x, &last_axis, eps), gamma, NULL);
 }
 
 static int64_t positions(const tarn_tensor *x)
@@ -121,20 +139,23 @@ tarn_tensor *tarn_groupnorm(tarn_tape *t, tarn_tensor *x, int64_t groups, tarn_t
     }
     if (!are_enough("groupnorm", x, positions(x) * (channels / groups), "a group"))
         return NULL;
-    tarn_tensor *grouped = tarn_reshape(t, x, TARN_SHAPE(x->shape[0], positions(x), groups, channels / groups));
-    tarn_tensor *y = tarn_reshape(t, standardized(t, grouped, TARN_AXES(1, 3), eps), x->ndim, x->shape);
+    const tarn__over over = {.count = 1, .axes = {1}, .groups = groups};
+    tarn_tensor *flat = tarn_reshape(t, x, TARN_SHAPE(x->shape[0], positions(x), channels));
+    tarn_tensor *y = tarn_reshape(t, standardized(t, flat, &over, eps), x->ndim, x->shape);
     return scaled_and_shifted(t, y, gamma, beta);
 }
 
 tarn_tensor *tarn_instancenorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta, double eps)
 {
-    int axes[TARN_MAX_DIMS];
+    tarn__over over = {0};
     if (!usable("instancenorm", t, &(inputs){x, gamma, beta, eps}, 3, "[N,...,C] with an axis of positions") ||
         !are_enough("instancenorm", x, positions(x), "a channel"))
         return NULL;
-    for (int i = 1; i < x->ndim - 1; i++)
-        axes[i - 1] = i;
-    return scaled_and_shifted(t, standardized(t, x, x->ndim - 2, axes, eps), gamma, beta);
+    while (over.count < x->ndim - 2) {
+        over.axes[over.count] = over.count + 1;
+        over.count++;
+    }
+    return scaled_and_shifted(t, standardized(t, x, &over, eps), gamma, beta);
 }
 
 /* ---- of weights ---- */
