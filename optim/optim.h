@@ -4,6 +4,7 @@
 
 #include "optim/clip.h"
 #include "optim/optimizer.h"
+#include "optim/plateau.h"
 #include "optim/schedule.h"
 
 #endif

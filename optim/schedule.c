@@ -74,3 +74,50 @@ double tarn_lr_warmup_cosine(double base, int64_t step, int64_t warmup, int64_t 
     }
     return step < warmup ? base * warmup_factor(step, warmup) : cosine(base, step - warmup, total - warmup, floor);
 }
+
+double tarn_lr_inverse_sqrt(double base, int64_t step)
+{
+    static const char who[] = "tarn_lr_inverse_sqrt";
+    if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0))
+        return NAN;
+    return base / sqrt((double)step + 1);
+}
+
+double tarn_lr_inverse(double base, int64_t step, double rate)
+{
+    static const char who[] = "tarn_lr_inverse";
+    if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0) || !is_rate(who, "rate", rate))
+        return NAN;
+    return base / (1 + rate * (double)step);
+}
+
+static bool is_divisor(const char *who, const char *what, double value)
+{
+    return isfinite(value) && value > 0 ? true
+                                        : tarn_fail("%s: %s %g, expected a finite number above 0", who, what, value);
+}
+
+static double half_cosine(double from, double to, double part)
+{
+    return to + (from - to) * (1 + cos(PI * part)) / 2;
+}
+
+double tarn_lr_one_cycle(double peak, int64_t step, int64_t total, const tarn_one_cycle_opts *opts)
+{
+    static const char who[] = "tarn_lr_one_cycle";
+    const double div_factor = opts && opts->div_factor != 0 ? opts->div_factor : 25;
+    const double final_div_factor = opts && opts->final_div_factor != 0 ? opts->final_div_factor : 1e4;
+    const double pct_start = opts && opts->pct_start != 0 ? opts->pct_start : 0.3;
+    if (!is_rate(who, "peak", peak) || !is_count(who, "step", step, 0) || !is_count(who, "total", total, 1) ||
+        !is_divisor(who, "div_factor", div_factor) || !is_divisor(who, "final_div_factor", final_div_factor))
+        return NAN;
+    if (!(pct_start > 0 && pct_start <= 1)) {
+        tarn_fail("%s: pct_start %g, expected above 0 and at most 1", who, pct_start);
+        return NAN;
+    }
+    const double first = peak / div_factor, last = first / final_div_factor;
+    const double top = pct_start * (double)total - 1, at = (double)step, end = (double)total - 1;
+    if (at <= top && top > 0)
+        return half_cosine(first, peak, at / top);
+    return at >= end ? last : half_cosine(peak, last, (at - top) / (end - top));
+}

@@ -31,6 +31,25 @@ TARN_API double tarn_lr_warmup(int64_t step, int64_t warmup);
  * are left; 0 <= warmup < total. */
 TARN_API double tarn_lr_warmup_cosine(double base, int64_t step, int64_t warmup, int64_t total, double floor);
 
+/* base / sqrt(step + 1): the decay under which stochastic gradient descent converges on convex functions (Zinkevich
+ * 2003). */
+TARN_API double tarn_lr_inverse_sqrt(double base, int64_t step);
+
+/* base / (1 + rate*step), rate 0 or more: the decay of Robbins & Monro (1951). */
+TARN_API double tarn_lr_inverse(double base, int64_t step, double rate);
+
+/* In all of them 0 means the default. */
+typedef struct tarn_one_cycle_opts {
+    double div_factor;       /* the first rate is peak/div_factor; above 0; 0 means 25 */
+    double final_div_factor; /* the last is peak/div_factor/final_div_factor; above 0; 0 means 1e4 */
+    double pct_start;        /* the part of the steps in which the rate rises; in (0,1]; 0 means 0.3 */
+} tarn_one_cycle_opts;
+
+/* One cycle (Smith & Topin 2019, 1708.07120): from peak/div_factor up to `peak` at step pct_start*total - 1, and down to
+ * the last rate at step total-1 and for ever after, each way along half a cosine, as torch's OneCycleLR does it.
+ * A rise of no more than one step is left out. total is 1 or more. NULL opts: the defaults. */
+TARN_API double tarn_lr_one_cycle(double peak, int64_t step, int64_t total, const tarn_one_cycle_opts *opts);
+
 #ifdef __cplusplus
 }
 #endif

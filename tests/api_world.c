@@ -127,6 +127,7 @@ static void layers_new(world *w)
     w->part = tarn_activation_as_layer(&w->act);
     tarn_sequential_init(&w->chain, 1, &w->part);
     w->o = tarn_adam_new(w->p, NULL);
+    w->plateau = tarn_plateau_new(0.1, NULL);
     tarn_tape *t = tarn_tape_new(); /* a gradient for w, that a step can take */
     tarn_backward(t, tarn_sum(t, tarn_square(t, tarn_matmul(t, w->x, w->w)), TARN_ALL_AXES, false));
     tarn_tape_free(t);
@@ -176,6 +177,7 @@ void world_free(world *w)
     tarn_loader_free(w->loader);
     tarn_dataset_free(w->data), tarn_dataset_free(w->named);
     tarn_optim_free(w->o);
+    tarn_plateau_free(w->plateau);
     tarn_params_free(w->p), tarn_params_free(w->empty);
     tarn_tensor *const own[] = {w->x,
                                 w->y,
@@ -228,6 +230,7 @@ KEPT(tensor, tarn_tensor, tarn_tensor_free)
 KEPT(tape, tarn_tape, tarn_tape_free)
 KEPT(params, tarn_params, tarn_params_free)
 KEPT(optim, tarn_optim, tarn_optim_free)
+KEPT(plateau, tarn_plateau, tarn_plateau_free)
 KEPT(dataset, tarn_dataset, tarn_dataset_free)
 KEPT(loader, tarn_loader, tarn_loader_free)
 KEPT(idx, tarn_idx_reader, tarn_idx_close)

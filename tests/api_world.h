@@ -44,6 +44,7 @@ typedef struct world {
     tarn_layer part;       /* the activation */
     tarn_sequential chain; /* of it */
     tarn_optim *o;
+    tarn_plateau *plateau;
     tarn_dataset *data;
     tarn_loader *loader;
     tarn_idx_reader *idx;
@@ -77,6 +78,7 @@ bool kept_tensor(world *w, tarn_tensor *x);
 bool kept_tape(world *w, tarn_tape *t);
 bool kept_params(world *w, tarn_params *p);
 bool kept_optim(world *w, tarn_optim *o);
+bool kept_plateau(world *w, tarn_plateau *p);
 bool kept_dataset(world *w, tarn_dataset *d);
 bool kept_loader(world *w, tarn_loader *l);
 bool kept_idx(world *w, tarn_idx_reader *r);

@@ -1,4 +1,4 @@
-/* Learning-rate schedules at their key points. */
+/* Learning-rate schedules at their key points, and the plateau. tests/test_torch_optim.c has them step by step. */
 #include "tests/optim_cases.h"
 
 /* ---- schedules ---- */
@@ -65,13 +65,147 @@ static void bad_schedules_are_errors(void **state)
     nan_with(tarn_lr_warmup_cosine(1, 0, 1, 2, NAN), "tarn_lr_warmup_cosine: floor");
 }
 
+static void the_other_schedules_at_key_points(void **state)
+{
+    (void)state;
+    const double e = 1e-15;
+    assert_near(tarn_lr_inverse_sqrt(0.6, 0), 0.6, e);
+    assert_near(tarn_lr_inverse_sqrt(0.6, 8), 0.2, e);
+    assert_true(tarn_lr_inverse_sqrt(1, INT64_MAX) > 0);
+    assert_near(tarn_lr_inverse(0.6, 0, 0.5), 0.6, e);
+    assert_near(tarn_lr_inverse(0.6, 10, 0.5), 0.1, e);
+    assert_near(tarn_lr_inverse(0.6, 10, 0), 0.6, e);
+    const double last = 5 / 25. / 1e4;
+    assert_near(tarn_lr_one_cycle(5, 0, 101, NULL), 0.2, e);
+    assert_near(tarn_lr_one_cycle(5, 29, 100, NULL), 5, e);
+    assert_near(tarn_lr_one_cycle(5, 64, 100, NULL), (5 + last) / 2, 1e-14);
+    assert_near(tarn_lr_one_cycle(5, 99, 100, NULL), last, 0);
+    assert_near(tarn_lr_one_cycle(5, INT64_MAX, 100, NULL), last, 0);
+    assert_near(tarn_lr_one_cycle(5, 0, 1, NULL), last, 0);
+    assert_near(tarn_lr_one_cycle(5, 0, 10, &(tarn_one_cycle_opts){.pct_start = 0.1}), 5, 0); /* no rise */
+    assert_near(tarn_lr_one_cycle(5, 9, 10, &(tarn_one_cycle_opts){.pct_start = 1}), 5, e);
+    assert_near(tarn_lr_one_cycle(5, 10, 10, &(tarn_one_cycle_opts){.pct_start = 1}), last, 0);
+    assert_near(tarn_lr_one_cycle(5, 0, 10, &(tarn_one_cycle_opts){.div_factor = 2}), 2.5, e);
+    assert_near(tarn_lr_one_cycle(5, 9, 10, &(tarn_one_cycle_opts){.div_factor = 2, .final_div_factor = 5}), 0.5, e);
+    for (int64_t step = 1; step < 100; step++)
+        assert_true((tarn_lr_one_cycle(5, step, 100, NULL) > tarn_lr_one_cycle(5, step - 1, 100, NULL)) ==
+                    (step <= 29));
+    assert_null(tarn_error());
+}
+
+static void the_other_bad_schedules_are_errors(void **state)
+{
+    (void)state;
+    nan_with(tarn_lr_inverse_sqrt(-1, 0), "tarn_lr_inverse_sqrt: base -1");
+    nan_with(tarn_lr_inverse_sqrt(1, -1), "tarn_lr_inverse_sqrt: step -1");
+    nan_with(tarn_lr_inverse(NAN, 0, 1), "tarn_lr_inverse: base");
+    nan_with(tarn_lr_inverse(1, -1, 1), "tarn_lr_inverse: step -1");
+    nan_with(tarn_lr_inverse(1, 0, -1), "tarn_lr_inverse: rate -1");
+    nan_with(tarn_lr_one_cycle(-1, 0, 1, NULL), "tarn_lr_one_cycle: peak -1");
+    nan_with(tarn_lr_one_cycle(1, -1, 1, NULL), "tarn_lr_one_cycle: step -1");
+    nan_with(tarn_lr_one_cycle(1, 0, 0, NULL), "tarn_lr_one_cycle: total 0");
+    nan_with(tarn_lr_one_cycle(1, 0, 1, &(tarn_one_cycle_opts){.pct_start = 1.5}), "pct_start 1.5");
+    nan_with(tarn_lr_one_cycle(1, 0, 1, &(tarn_one_cycle_opts){.pct_start = NAN}), "pct_start");
+    nan_with(tarn_lr_one_cycle(1, 0, 1, &(tarn_one_cycle_opts){.div_factor = -2}), "one_cycle: div_factor -2");
+    nan_with(tarn_lr_one_cycle(1, 0, 1, &(tarn_one_cycle_opts){.final_div_factor = INFINITY}), "final_div_factor inf");
+}
+
+/* ---- plateau ---- */
+
+static void the_rate_falls_when_patience_ends(void **state)
+{
+    (void)state;
+    tarn_plateau *p = tarn_plateau_new(
+        1, &(tarn_plateau_opts){.factor = 0.5, .patience = 2, .threshold = 0.25, .absolute = true, .cooldown = 2});
+    const double metric[] = {8, 7.75, 7.75, 7.75, 7, 7, 7, 7, 7, 7, 7, NAN, NAN};
+    const double want[] = {1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.25};
+    for (size_t i = 0; i < sizeof metric / sizeof *metric; i++) {
+        assert_true(tarn_plateau_step(p, metric[i]) == want[i]);
+        assert_true(tarn_plateau_lr(p) == want[i]);
+    }
+    assert_true(tarn_plateau_step(p, NAN) == 0.125); /* NaN is a bad epoch */
+    tarn_plateau_free(p);
+    assert_null(tarn_error());
+}
+
+static void a_plateau_resumes(void **state)
+{
+    (void)state;
+    const tarn_plateau_opts opts = {.factor = 0.9, .patience = 3, .cooldown = 2, .maximize = true};
+    for (int stop = 0; stop < 30; stop++) {
+        tarn_plateau *whole = tarn_plateau_new(0.7, &opts), *resumed = tarn_plateau_new(5, &opts);
+        for (int i = 0; i < 60; i++) {
+            if (i == stop) {
+                uint64_t version = tarn_params_at(tarn_plateau_state(whole), 0)->version;
+                assert_true(tarn_copy(tarn_params_find(tarn_plateau_state(resumed), "plateau"),
+                                      tarn_params_find(tarn_plateau_state(whole), "plateau")));
+                tarn_plateau_step(whole, sin(i * i));
+                assert_int_equal(tarn_params_at(tarn_plateau_state(whole), 0)->version, version + 1);
+            } else {
+                tarn_plateau_step(whole, sin(i * i));
+            }
+            if (i >= stop)
+                assert_true(tarn_plateau_step(resumed, sin(i * i)) == tarn_plateau_lr(whole));
+        }
+        assert_true(tarn_plateau_lr(whole) < 0.7);
+        tarn_plateau_free(whole);
+        tarn_plateau_free(resumed);
+    }
+    assert_null(tarn_error());
+}
+
+static void bad_plateaus_are_errors(void **state)
+{
+    (void)state;
+    const struct {
+        double lr;
+        tarn_plateau_opts opts;
+        const char *part;
+    } bad[] = {
+        {-1, {.factor = 0}, "tarn_plateau_new: lr -1"},
+        {INFINITY, {.factor = 0}, "lr inf"},
+        {1, {.factor = 1}, "factor 1"},
+        {1, {.factor = -0.5}, "factor -0.5"},
+        {1, {.factor = NAN}, "factor"},
+        {1, {.threshold = -1}, "threshold -1"},
+        {1, {.patience = -2}, "patience -2"},
+        {1, {.cooldown = -3}, "cooldown -3"},
+        {1, {.min_lr = -1}, "min_lr -1"},
+        {1, {.eps = NAN}, "eps"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_null(tarn_plateau_new(bad[i].lr, &bad[i].opts));
+        expect_error(bad[i].part);
+    }
+    nan_with(tarn_plateau_step(NULL, 1), "tarn_plateau_step: plateau is NULL");
+    assert_true(tarn_plateau_lr(NULL) == 0 && !tarn_plateau_state(NULL));
+    tarn_plateau_free(NULL);
+
+    const double broken[4][4] = {{NAN, 1, 0, 0}, {-1, 1, 0, 0}, {1, 1, 0.5, 0}, {1, 1, 0, -1}};
+    tarn_plateau *p = tarn_plateau_new(1, NULL);
+    double *kept = tarn_mutable_data(tarn_params_find(tarn_plateau_state(p), "plateau"));
+    for (int i = 0; i < 4; i++) {
+        memcpy(kept, broken[i], sizeof broken[i]);
+        nan_with(tarn_plateau_step(p, 0), "expected a rate, a metric and two counts");
+        assert_memory_equal(kept, broken[i], sizeof broken[i]);
+    }
+    memcpy(kept, (const double[4]){1, 1, 0, 0}, 4 * sizeof *kept);
+    tarn_fail("something before");
+    assert_true(isnan(tarn_plateau_step(p, 0)) && kept[1] == 1);
+    assert_null(tarn_plateau_new(1, NULL));
+    expect_error("something before");
+    tarn_plateau_free(p);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, nothing_pending, nothing_pending)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(schedules_at_key_points),
-        TEST(bad_schedules_are_errors),
+        TEST(schedules_at_key_points),           TEST(bad_schedules_are_errors),
+        TEST(the_other_schedules_at_key_points), TEST(the_other_bad_schedules_are_errors),
+        TEST(the_rate_falls_when_patience_ends), TEST(a_plateau_resumes),
+        TEST(bad_plateaus_are_errors),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -37,6 +37,8 @@ except ImportError:
     print("[  SKIPPED ] 1 test(s), listed below:\n[  SKIPPED ] pytorch")
     sys.exit(0)
 
+from torch_optim_reference import optim_reference  # needs torch
+
 FIXTURES = pathlib.Path(__file__).resolve().parent / "fixtures"
 TOLERANCE = {"f64": 1e-10, "f32": 1e-4}
 DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4")}
@@ -437,7 +439,7 @@ def conditioning(dump, reference, compute):
 
 
 SUITES = {"cnn28": ("test_torch", cnn28_reference), "torch_ops": ("test_torch_ops", ops_reference),
-          "torch_norms": ("test_torch_norms", norms_reference)}
+          "torch_norms": ("test_torch_norms", norms_reference), "torch_optim": ("test_torch_optim", optim_reference)}
 
 
 def check(suite, programs, recording):

@@ -1,0 +1,64 @@
+"""The cases of test_torch_optim.c in PyTorch, for torch_reference.py."""
+import torch
+
+SCHEDULERS = torch.optim.lr_scheduler
+STEPS = 50
+
+
+def one_cycle(**opts):
+    return lambda optimizer: SCHEDULERS.OneCycleLR(optimizer, 0.5, total_steps=STEPS, cycle_momentum=False, **opts)
+
+
+SCHEDULES = {
+    "inverse_sqrt": lambda optimizer: SCHEDULERS.LambdaLR(optimizer, lambda step: 0.3 / (step + 1)**0.5),
+    "inverse": lambda optimizer: SCHEDULERS.LambdaLR(optimizer, lambda step: 0.3 / (1 + 0.07 * step)),
+    "one_cycle": one_cycle(),
+    "one_cycle_opts": one_cycle(div_factor=4, final_div_factor=10, pct_start=0.45),
+    "one_cycle_rising": one_cycle(pct_start=0.99),
+    "one_cycle_falling": one_cycle(pct_start=0.01),
+}
+PLATEAUS = {
+    "plateau": {},
+    "plateau_absolute": {"threshold_mode": "abs", "threshold": 0.05, "factor": 0.7, "patience": 3},
+    "plateau_relative": {"threshold": 0.1, "factor": 0.8, "patience": 5, "cooldown": 4},
+    "plateau_maximize": {"mode": "max", "threshold": 0.02, "factor": 0.9, "patience": 4, "cooldown": 7},
+    "plateau_both": {"mode": "max", "threshold_mode": "abs", "threshold": 0.01, "factor": 0.6, "patience": 20},
+    "plateau_impatient": {"threshold": 1e-300, "factor": 0.95, "patience": 0, "cooldown": 1},
+    "plateau_floor": {"factor": 0.5, "patience": 2, "min_lr": 0.03},
+    "plateau_eps": {"factor": 0.5, "patience": 6, "eps": 0.1},
+}
+
+
+def rate_of(optimizer):
+    return optimizer.param_groups[0]["lr"]
+
+
+def sgd():
+    return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
+
+
+def schedule_reference(new):
+    optimizer, rates = sgd(), []
+    scheduler = new(optimizer)
+    for _ in range(STEPS):
+        rates.append(rate_of(optimizer))
+        optimizer.step()
+        scheduler.step()
+    return torch.tensor(rates, dtype=torch.float64)
+
+
+def plateau_reference(metrics, opts):
+    optimizer, rates = sgd(), []
+    scheduler = SCHEDULERS.ReduceLROnPlateau(optimizer, **opts)
+    for metric in metrics:
+        scheduler.step(float(metric))
+        rates.append(rate_of(optimizer))
+    return torch.tensor(rates, dtype=torch.float64)
+
+
+def optim_reference(dump):
+    out = {f"{name}/lr": schedule_reference(new) for name, new in SCHEDULES.items()}
+    for name, opts in PLATEAUS.items():
+        out[f"{name}/lr"] = plateau_reference(dump["in/metric"], opts)
+        out[f"{name}/lr_signed"] = plateau_reference(dump["in/signed"], opts)
+    return out
