@@ -115,6 +115,25 @@ typedef struct tarn__sgd_step {
     bool nesterov, first;
 } tarn__sgd_step;
 
+typedef struct tarn__adagrad_step {
+    double lr, eps, l2;
+    double scale; /* of the root of the sum */
+} tarn__adagrad_step;
+
+typedef struct tarn__rmsprop_step {
+    double lr, alpha, eps, momentum, l2;
+} tarn__rmsprop_step;
+
+typedef struct tarn__radam_step {
+    double rate, beta1, beta2, eps, l2;
+    bool rectified; /* else the step is rate * m */
+} tarn__radam_step;
+
+typedef struct tarn__nadam_step {
+    double grad_rate, mean_rate, beta1, beta2, eps, l2;
+    double correction2; /* 1 - beta2^t */
+} tarn__nadam_step;
+
 typedef struct tarn__loops {
     tarn__unary_loop *unary[TARN__UNARY_COUNT];
     tarn__binary_loop *binary[TARN__BINARY_COUNT];
@@ -173,6 +192,12 @@ typedef struct tarn__loops {
 
     void (*adam)(size_t n, const tarn__adam_step *step, void *weight, const void *grad, void *m, void *v);
     void (*sgd)(size_t n, const tarn__sgd_step *step, void *weight, const void *grad, void *velocity);
+    void (*adagrad)(size_t n, const tarn__adagrad_step *step, void *weight, const void *grad, void *sum);
+    /* m NULL: not centred; velocity NULL: no momentum */
+    void (*rmsprop)(size_t n, const tarn__rmsprop_step *step, void *weight, const void *grad, void *v, void *m,
+                    void *velocity);
+    void (*radam)(size_t n, const tarn__radam_step *step, void *weight, const void *grad, void *m, void *v);
+    void (*nadam)(size_t n, const tarn__nadam_step *step, void *weight, const void *grad, void *m, void *v);
 } tarn__loops;
 
 typedef struct tarn__kernels {
