@@ -14,6 +14,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/objective.h"
 #include "autograd/draw.h"
+#include "autograd/curvature.h"
 #include "layers/layers.h"
 #include "optim/optim.h"
 #include "data/data.h"
