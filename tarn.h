@@ -9,6 +9,7 @@
 #include "tensor/tensor.h"
 #include "tensor/params.h"
 #include "tensor/eigen.h"
+#include "tensor/statistics.h"
 #include "autograd/tape.h"
 #include "autograd/ops.h"
 #include "autograd/gradcheck.h"

@@ -185,6 +185,7 @@ static bool kept_extremes(world *w, const tarn_objective *f, int smallest, int l
 #include "tests/api_data.def"
 #include "tests/api_layers.def"
 #include "tests/api_ops.def"
+#include "tests/api_surface.def"
 #include "tests/api_tensor.def"
 #undef ROW
 #define ROW(name, its_kind, ...) {#name, its_kind, call_##name},
@@ -193,6 +194,7 @@ static const row rows[] = {
 #include "tests/api_data.def"
 #include "tests/api_layers.def"
 #include "tests/api_ops.def"
+#include "tests/api_surface.def"
 #include "tests/api_tensor.def"
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
