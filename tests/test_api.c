@@ -138,7 +138,7 @@ static tarn_tensor *bowl_of_bombs(tarn_tape *t, void *context)
     return tarn_sum(t, tarn_mul(t, bombs, bowl_loss(t, context)), TARN_ALL_AXES, false);
 }
 
-static const tarn_objective *bowl(world *w, bowl_kind kind)
+static const tarn_objective *bowl(world *w, bowl_kind how)
 {
     static tarn_tensor *(*const losses[])(tarn_tape * t, void *context) = {
         [NO_LOSS] = NULL,          [NULL_LOSS] = no_loss,     [MATRIX_LOSS] = a_matrix, [BOMB_LOSS] = bowl_of_bombs,
@@ -148,12 +148,12 @@ static const tarn_objective *bowl(world *w, bowl_kind kind)
     static tarn_objective f;
     tarn_params *params = tarn_params_new(TARN_F32);
     kept_params(w, params);
-    if (kind != EMPTY_STORE)
-        tarn_params_add(params, "x", TARN_SHAPE(kind == LARGE_STORE ? TARN_HESSIAN_MAX + 1 : 2));
-    f = (tarn_objective){.loss = losses[kind],
-                         .context = kind == MATRIX_LOSS ? (void *)w : params,
-                         .params = kind == NO_PARAMS ? NULL : params,
-                         .tape = kind == NO_TAPE ? NULL : w->t};
+    if (how != EMPTY_STORE)
+        tarn_params_add(params, "x", TARN_SHAPE(how == LARGE_STORE ? TARN_HESSIAN_MAX + 1 : 2));
+    f = (tarn_objective){.loss = losses[how],
+                         .context = how == MATRIX_LOSS ? (void *)w : params,
+                         .params = how == NO_PARAMS ? NULL : params,
+                         .tape = how == NO_TAPE ? NULL : w->t};
     return &f;
 }
 

@@ -13,9 +13,19 @@ typedef struct model {
     tarn_tensor *input;   /* a parameter too: the derivative goes all the way */
     tarn_tensor *weights; /* of the sum that makes a loss of the layer's output; drawn at the first call */
     tarn_tensor *labels, *target;
+    const char *still; /* in training the direction leaves this parameter alone; NULL: none */
     tarn_linear_layer linear;
     tarn_conv2d_layer conv;
     tarn_batchnorm_layer norm;
+    tarn_layernorm_layer layernorm;
+    tarn_rmsnorm_layer rmsnorm;
+    tarn_groupnorm_layer groupnorm;
+    tarn_instancenorm_layer instancenorm;
+    tarn_batch_renorm_layer renorm;
+    tarn_weightnorm_linear_layer weightnorm_linear;
+    tarn_weightnorm_conv2d_layer weightnorm_conv;
+    tarn_spectralnorm_linear_layer spectral_linear;
+    tarn_spectralnorm_conv2d_layer spectral_conv;
     tarn_dropout_layer drop;
     tarn_activation_layer act;
     tarn_max_pool2d_layer max;
@@ -59,6 +69,12 @@ CONV(conv_depthwise, 4, 4, 3, .groups = 4, .padding = 1)
 CONV(conv_point, 3, 5, 1, .no_bias = true)
 CONV(conv_winograd, 16, 16, 3, .padding = 1)
 INIT(norm_new, tarn_batchnorm_init(&m->norm, m->params, "norm", 3, NULL))
+INIT(layernorm_new, tarn_layernorm_init(&m->layernorm, m->params, "norm", 3, NULL))
+INIT(rmsnorm_new, tarn_rmsnorm_init(&m->rmsnorm, m->params, "norm", 3, NULL))
+INIT(groupnorm_new, tarn_groupnorm_init(&m->groupnorm, m->params, "norm", 2, 4, NULL))
+INIT(instancenorm_new, tarn_instancenorm_init(&m->instancenorm, m->params, "norm", 3, NULL))
+INIT(weightnorm_linear_new, tarn_weightnorm_linear_init(&m->weightnorm_linear, m->params, "w", &m->rng, 4, 3, NULL))
+INIT(weightnorm_conv_new, tarn_weightnorm_conv2d_init(&m->weightnorm_conv, m->params, "w", &m->rng, 2, 3, 3, NULL))
 INIT(drop_new, tarn_dropout_init(&m->drop, 0.4, &m->drawn))
 INIT(flat_new, tarn_flatten_init(&m->flat, 1))
 INIT(max_new, tarn_max_pool2d_init(&m->max, 2, NULL))
@@ -73,11 +89,42 @@ ACTIVATION(act_sigmoid, TARN_SIGMOID, 0)
 ACTIVATION(act_softplus, TARN_SOFTPLUS, 0)
 ACTIVATION(act_tanh, TARN_TANH, 0)
 
+/* u and v are constants to the gradient and move, in training, when the weight does: there a difference of gradients would
+ * be another thing. */
+static bool spectral_linear_new(model *m)
+{
+    m->still = "w.weight";
+    return tarn_spectralnorm_linear_init(&m->spectral_linear, m->params, "w", &m->rng, 4, 3, NULL, NULL);
+}
+
+static bool spectral_conv_new(model *m)
+{
+    m->still = "w.weight";
+    return tarn_spectralnorm_conv2d_init(&m->spectral_conv, m->params, "w", &m->rng, 2, 3, 3, NULL, NULL);
+}
+
+/* Moving averages so far off that r and d, which are constants to the gradient, stay at their limits. */
+static bool renorm_new(model *m)
+{
+    const tarn_batch_renorm_opts opts = {.r_max = 1.5, .d_max = 0.1, .unscheduled = true};
+    return tarn_batch_renorm_init(&m->renorm, m->params, "norm", 3, &opts) && tarn_fill(m->renorm.running.mean, 9) &&
+           tarn_fill(m->renorm.running.std, 9);
+}
+
 /* A strided view of the input, too: what layers read need not be contiguous. */
 APPLY(apply_linear, tarn_linear_apply(tape, &m->linear, x))
 APPLY(apply_linear_view, tarn_linear_apply(tape, &m->linear, tarn_transpose(tape, x, 0, 1)))
 APPLY(apply_conv, tarn_conv2d_apply(tape, &m->conv, x))
 APPLY(apply_norm, tarn_batchnorm_apply(tape, &m->norm, x))
+APPLY(apply_layernorm, tarn_layernorm_apply(tape, &m->layernorm, x))
+APPLY(apply_rmsnorm, tarn_rmsnorm_apply(tape, &m->rmsnorm, x))
+APPLY(apply_groupnorm, tarn_groupnorm_apply(tape, &m->groupnorm, x))
+APPLY(apply_instancenorm, tarn_instancenorm_apply(tape, &m->instancenorm, x))
+APPLY(apply_renorm, tarn_batch_renorm_apply(tape, &m->renorm, x))
+APPLY(apply_weightnorm_linear, tarn_weightnorm_linear_apply(tape, &m->weightnorm_linear, x))
+APPLY(apply_weightnorm_conv, tarn_weightnorm_conv2d_apply(tape, &m->weightnorm_conv, x))
+APPLY(apply_spectral_linear, tarn_spectralnorm_linear_apply(tape, &m->spectral_linear, x))
+APPLY(apply_spectral_conv, tarn_spectralnorm_conv2d_apply(tape, &m->spectral_conv, x))
 APPLY(apply_drop, tarn_dropout_apply(tape, &m->drop, tarn_square(tape, x)))
 APPLY(apply_flat, tarn_flatten_apply(tape, &m->flat, x))
 APPLY(apply_max, tarn_max_pool2d_apply(tape, &m->max, x))
@@ -127,6 +174,18 @@ static const layer_case cases[] = {
     {"tarn_conv2d_apply", 4, {2, 12, 12, 16}, conv_winograd, apply_conv},
     {"tarn_batchnorm_apply", 2, {6, 3}, norm_new, apply_norm},
     {"tarn_batchnorm_apply", 4, {2, 3, 2, 3}, norm_new, apply_norm},
+    {"tarn_layernorm_apply", 2, {4, 3}, layernorm_new, apply_layernorm},
+    {"tarn_layernorm_apply", 4, {2, 2, 2, 3}, layernorm_new, apply_layernorm},
+    {"tarn_rmsnorm_apply", 2, {4, 3}, rmsnorm_new, apply_rmsnorm},
+    {"tarn_groupnorm_apply", 2, {3, 4}, groupnorm_new, apply_groupnorm},
+    {"tarn_groupnorm_apply", 4, {2, 3, 2, 4}, groupnorm_new, apply_groupnorm},
+    {"tarn_instancenorm_apply", 4, {2, 3, 2, 3}, instancenorm_new, apply_instancenorm},
+    {"tarn_batch_renorm_apply", 2, {6, 3}, renorm_new, apply_renorm},
+    {"tarn_batch_renorm_apply", 4, {2, 3, 2, 3}, renorm_new, apply_renorm},
+    {"tarn_weightnorm_linear_apply", 2, {5, 4}, weightnorm_linear_new, apply_weightnorm_linear},
+    {"tarn_weightnorm_conv2d_apply", 4, {2, 5, 4, 2}, weightnorm_conv_new, apply_weightnorm_conv},
+    {"tarn_spectralnorm_linear_apply", 2, {5, 4}, spectral_linear_new, apply_spectral_linear},
+    {"tarn_spectralnorm_conv2d_apply", 4, {2, 5, 4, 2}, spectral_conv_new, apply_spectral_conv},
     {"tarn_dropout_apply", 2, {6, 5}, drop_new, apply_drop},
     {"tarn_flatten_apply", 3, {2, 3, 2}, flat_new, apply_flat},
     {"tarn_max_pool2d_apply", 4, {2, 4, 4, 2}, max_new, apply_max},
@@ -284,21 +343,35 @@ static void expect_product(const layer_case *c, const tarn_objective *o, tarn_te
     tarn_tensor_free(x), tarn_tensor_free(product);
 }
 
+/* A random direction, with short steps for the inputs, which are near to each other when there are many. */
+static tarn_tensor *direction_new(model *m, bool training)
+{
+    tarn_tensor *v = tarn_tensor_new(TARN_F64, TARN_SHAPE(tarn_params_numel(m->params)));
+    double *along = tarn_mutable_data(v), reach = 0.4 / (double)tarn_numel(m->input) / 2e-3;
+    for (size_t i = 0; i < tarn_params_count(m->params); i++) {
+        const tarn_tensor *part = tarn_params_at(m->params, i);
+        if (!tarn_param_grad(part))
+            continue;
+        double length = part == m->input && reach < 1 ? reach : 1;
+        if (training && m->still && strcmp(tarn_param_name(part), m->still) == 0)
+            length = 0;
+        for (int64_t k = 0; k < tarn_numel(part); k++)
+            *along++ = (2 * tarn_rng_uniform(&m->rng) - 1) * length;
+    }
+    return v;
+}
+
 static void products_are_differences_of_gradients(void **state)
 {
     (void)state;
     for (size_t c = 0; c < CASES; c++)
-        for (int training = 0; training < 2; training++) {
+        for (int mode = 0; mode < 2; mode++) {
+            const bool training = mode == 1;
             model m;
             model_init(&m, &cases[c]);
             tarn_tape_set_training(t, training);
             const tarn_objective o = {model_loss, &m, m.params, t};
-            int64_t n = tarn_params_numel(m.params);
-            tarn_tensor *v = tarn_tensor_new(TARN_F64, TARN_SHAPE(n));
-            /* Short steps for the inputs, which are near to each other when there are many. */
-            double *along = tarn_mutable_data(v), reach = 0.4 / (double)tarn_numel(m.input) / 2e-3;
-            for (int64_t i = 0; i < n; i++)
-                along[i] = (2 * tarn_rng_uniform(&m.rng) - 1) * (i < tarn_numel(m.input) && reach < 1 ? reach : 1);
+            tarn_tensor *v = direction_new(&m, training);
             expect_product(&cases[c], &o, v);
             tarn_tensor_free(v);
             model_free(&m);
