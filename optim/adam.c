@@ -30,11 +30,6 @@ static void adamw_step(const tarn__loops *loops, const void *settings, double lr
 static const tarn__optim_rule adam_rule = {.name = "adam", .n_moments = 2, .moment = {"m", "v"}, .step = adam_step};
 static const tarn__optim_rule adamw_rule = {.name = "adamw", .n_moments = 2, .moment = {"m", "v"}, .step = adamw_step};
 
-static bool beta_is_valid(const char *who, const char *option, double beta)
-{
-    return beta >= 0 && beta < 1 ? true : tarn_fail("%s: %s %g, expected 0 or more and below 1", who, option, beta);
-}
-
 static tarn_optim *adam_new(const char *who, tarn_params *params, const tarn_adam_opts *opts,
                             const tarn__optim_rule *rule, double default_decay)
 {
@@ -49,8 +44,8 @@ static tarn_optim *adam_new(const char *who, tarn_params *params, const tarn_ada
         chosen.eps = 1e-8;
     if (chosen.weight_decay == 0)
         chosen.weight_decay = default_decay;
-    if (!tarn__optim_option(who, "lr", chosen.lr) || !beta_is_valid(who, "beta1", chosen.beta1) ||
-        !beta_is_valid(who, "beta2", chosen.beta2) || !tarn__optim_option(who, "eps", chosen.eps) ||
+    if (!tarn__optim_option(who, "lr", chosen.lr) || !tarn__optim_past(who, "beta1", chosen.beta1) ||
+        !tarn__optim_past(who, "beta2", chosen.beta2) || !tarn__optim_option(who, "eps", chosen.eps) ||
         !tarn__optim_option(who, "weight_decay", chosen.weight_decay))
         return NULL;
     return tarn__optim_new(who, params, rule, chosen.lr, &chosen, sizeof chosen);

@@ -8,7 +8,7 @@
 #include "optim/optimizer.h"
 #include "tensor/kernels/kernels.h"
 
-enum { TARN__MAX_MOMENTS = 2 };
+enum { TARN__MAX_MOMENTS = 3 };
 
 typedef struct tarn__optim_rule {
     const char *name; /* the state's buffers are called name.moment.parameter */
@@ -24,7 +24,13 @@ typedef struct tarn__optim_rule {
 tarn_optim *tarn__optim_new(const char *who, tarn_params *params, const tarn__optim_rule *rule, double lr,
                             const void *settings, size_t settings_size);
 
+/* Fills moment k of every parameter, where zeros are no beginning. False when o is NULL. */
+bool tarn__optim_start(tarn_optim *o, int k, double value);
+
 /* Is this option finite, and at least 0? */
 bool tarn__optim_option(const char *who, const char *option, double value);
+
+/* Is this weight of an average's past 0 or more, and below 1? */
+bool tarn__optim_past(const char *who, const char *option, double value);
 
 #endif

@@ -37,6 +37,11 @@ bool tarn__optim_option(const char *who, const char *option, double value)
     return tarn_fail("%s: %s %g, expected a finite number that is 0 or more", who, option, value);
 }
 
+bool tarn__optim_past(const char *who, const char *option, double value)
+{
+    return value >= 0 && value < 1 ? true : tarn_fail("%s: %s %g, expected 0 or more and below 1", who, option, value);
+}
+
 /* ---- making ---- */
 
 static int64_t trained_count(const tarn_params *params)
@@ -114,6 +119,14 @@ tarn_optim *tarn__optim_new(const char *who, tarn_params *params, const tarn__op
         return o;
     tarn_optim_free(o);
     return NULL;
+}
+
+bool tarn__optim_start(tarn_optim *o, int k, double value)
+{
+    for (int64_t i = 0; o && i < o->n_slots; i++)
+        for (int64_t at = 0; at < o->slots[i].moment[k]->numel; at++)
+            tarn__store(o->slots[i].moment[k], at, value);
+    return o != NULL;
 }
 
 void tarn_optim_free(tarn_optim *o)

@@ -54,6 +54,22 @@ TARN_API tarn_optim *tarn_adam_new(tarn_params *params, const tarn_adam_opts *op
  * lr*weight_decay*w comes first, and g is left as it is. For no decay at all use tarn_adam_new(). */
 TARN_API tarn_optim *tarn_adamw_new(tarn_params *params, const tarn_adam_opts *opts);
 
+typedef struct tarn_adagrad_opts {
+    double lr;                  /* 0 means 1e-2 */
+    double lr_decay;            /* 0 or more */
+    double eps;                 /* 0 or more; 0 means 1e-10 */
+    double weight_decay;        /* 0 or more */
+    double initial_accumulator; /* 0 or more */
+    bool mean;                  /* divides by the root of the mean square, not of the sum */
+} tarn_adagrad_opts;
+
+/* Adagrad (Duchi, Hazan & Singer, JMLR 12, 2011, figure 1 with diagonal matrices), s starting at initial_accumulator:
+ *   g = g + weight_decay*w;   s = s + g^2;   w = w - lr/(1 + lr_decay*(t-1)) * g / (sqrt(s) + eps).
+ * With `mean` sqrt(s/t) stands for sqrt(s): sigma is the root mean square of all gradients so far, and with a constant
+ * gradient every step is lr, where without it the steps shrink as 1/sqrt(t). torch has no `mean`; it is the same as
+ * a learning rate of lr*sqrt(t) without, but for eps. */
+TARN_API tarn_optim *tarn_adagrad_new(tarn_params *params, const tarn_adagrad_opts *opts);
+
 /* NULL is fine. The store and its parameters stay. */
 TARN_API void tarn_optim_free(tarn_optim *o);
 
@@ -76,7 +92,7 @@ TARN_API int64_t tarn_optim_steps(const tarn_optim *o);
 
 /* What the optimiser remembers from step to step, as a store of buffers that can be saved and loaded like any other,
  * and belongs to the optimiser: for each parameter "adam.m.NAME" and "adam.v.NAME" ("adamw.m.NAME" and so on; SGD
- * with momentum: "sgd.velocity.NAME") of the parameter's shape, and the counts "adam.steps" [1 + parameters, 2]: row
+ * with momentum: "sgd.velocity.NAME"; Adagrad: "adagrad.sum.NAME") of the parameter's shape, and the counts "adam.steps" [1 + parameters, 2]: row
  * 0 counts the optimiser's steps, row i+1 those of the i-th parameter, as high*2^20 + low, so that f32 holds them
  * exactly. NULL of NULL. */
 TARN_API tarn_params *tarn_optim_state(const tarn_optim *o);

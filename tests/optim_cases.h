@@ -93,13 +93,14 @@ static inline int nothing_pending(void **state)
     return 0;
 }
 
-typedef enum kind { SGD, ADAM, ADAMW } kind;
+typedef enum kind { SGD, ADAM, ADAMW, ADAGRAD } kind;
 
 typedef struct rule {
     const char *name;
     kind kind;
     tarn_sgd_opts sgd;
     tarn_adam_opts adam;
+    tarn_adagrad_opts adagrad;
 } rule;
 
 static const rule rules[] = {
@@ -115,14 +116,29 @@ static const rule rules[] = {
     {.name = "adam l2", .kind = ADAM, .adam = {.lr = 0.02, .weight_decay = 0.5}},
     {.name = "adamw default", .kind = ADAMW},
     {.name = "adamw", .kind = ADAMW, .adam = {.lr = 0.02, .weight_decay = 0.5, .eps = 1e-4}},
+    {.name = "adagrad default", .kind = ADAGRAD},
+    {.name = "adagrad", .kind = ADAGRAD, .adagrad = {.lr = 0.2, .lr_decay = 0.3, .weight_decay = 0.4, .eps = 1e-3}},
+    {.name = "adagrad start", .kind = ADAGRAD, .adagrad = {.lr = 0.2, .initial_accumulator = 0.7}},
+    {.name = "adagrad mean", .kind = ADAGRAD, .adagrad = {.lr = 0.05, .mean = true}},
+    {.name = "adagrad mean, all",
+     .kind = ADAGRAD,
+     .adagrad = {.lr = 0.05, .lr_decay = 0.1, .weight_decay = 0.3, .initial_accumulator = 2, .eps = 0.1, .mean = true}},
 };
 enum { N_RULES = sizeof rules / sizeof rules[0] };
 
 static inline tarn_optim *optim_new(const rule *r, tarn_params *p)
 {
-    return r->kind == SGD    ? tarn_sgd_new(p, &r->sgd)
-           : r->kind == ADAM ? tarn_adam_new(p, &r->adam)
-                             : tarn_adamw_new(p, &r->adam);
+    switch (r->kind) {
+    case SGD:
+        return tarn_sgd_new(p, &r->sgd);
+    case ADAM:
+        return tarn_adam_new(p, &r->adam);
+    case ADAMW:
+        return tarn_adamw_new(p, &r->adam);
+    case ADAGRAD:
+        return tarn_adagrad_new(p, &r->adagrad);
+    }
+    return NULL;
 }
 
 static inline void assert_same_bits(const tarn_params *a, const tarn_params *b)

@@ -45,12 +45,32 @@ static double reference_adam(const tarn_adam_opts *o, bool decoupled, double w, 
     return w;
 }
 
+static double reference_adagrad(const tarn_adagrad_opts *o, double w, int param, int64_t i, int from, int to)
+{
+    double sum = o->initial_accumulator, lr = or_default(o->lr, 1e-2), eps = or_default(o->eps, 1e-10);
+    for (int step = from; step < to; step++) {
+        double g = gradient(step, param, i) + o->weight_decay * w, before = step - from;
+        sum += g * g;
+        double sigma = sqrt(o->mean ? sum / (before + 1) : sum);
+        w -= lr / (1 + before * o->lr_decay) * g / (sigma + eps);
+    }
+    return w;
+}
+
 /* The weight after the steps from..to-1. */
 static double reference(const rule *r, int param, int64_t i, int from, int to)
 {
     double w = first_weight(param, i);
-    return r->kind == SGD ? reference_sgd(&r->sgd, w, param, i, from, to)
-                          : reference_adam(&r->adam, r->kind == ADAMW, w, param, i, from, to);
+    switch (r->kind) {
+    case SGD:
+        return reference_sgd(&r->sgd, w, param, i, from, to);
+    case ADAM:
+    case ADAMW:
+        return reference_adam(&r->adam, r->kind == ADAMW, w, param, i, from, to);
+    case ADAGRAD:
+        return reference_adagrad(&r->adagrad, w, param, i, from, to);
+    }
+    return NAN;
 }
 
 static void expect_param(const rule *r, tarn_params *p, int k, int from, int to, double tolerance)
@@ -118,6 +138,27 @@ static void known_values(void **state)
     assert_near(w[0], -0.5 * (1 + 1.5 + 1.75), 1e-15);
     tarn_optim_free(sgd);
     tarn_params_free(p);
+}
+
+/* With a constant gradient the root of the sum grows as sqrt(t); the root of the mean stays. */
+static void adagrad_sums_and_means(void **state)
+{
+    (void)state;
+    for (int mean = 0; mean < 2; mean++) {
+        tarn_params *p = tarn_params_new(TARN_F64);
+        tarn_tensor *x = tarn_params_add(p, "x", TARN_SHAPE(2));
+        tarn_optim *o = tarn_adagrad_new(p, &(tarn_adagrad_opts){.lr = 0.5, .eps = 1e-300, .mean = mean == 1});
+        double *g = x->grad->data, *w = x->data, want = 0;
+        for (int t = 1; t <= 4; t++) {
+            g[0] = 3, g[1] = -1e-6, x->has_grad = true;
+            assert_true(tarn_optim_step(o));
+            want -= mean ? 0.5 : 0.5 / sqrt(t);
+            assert_near(w[0], want, 1e-15);
+            assert_near(w[1], -want, 1e-15);
+        }
+        tarn_optim_free(o);
+        tarn_params_free(p);
+    }
 }
 
 /* ---- what a step leaves alone ---- */
@@ -235,6 +276,29 @@ static void the_learning_rate_can_change(void **state)
 
 /* ---- errors ---- */
 
+static void bad_options_of_adagrad_are_errors(void **state)
+{
+    (void)state;
+    static const struct {
+        tarn_adagrad_opts opts;
+        const char *part;
+    } bad[] = {
+        {{.lr = -1}, "tarn_adagrad_new: lr -1"},
+        {{.lr_decay = -0.5}, "lr_decay -0.5"},
+        {{.eps = NAN}, "eps"},
+        {{.weight_decay = INFINITY}, "weight_decay inf"},
+        {{.initial_accumulator = -2}, "initial_accumulator -2"},
+    };
+    tarn_params *p = store_new(TARN_F32);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_null(tarn_adagrad_new(p, &bad[i].opts));
+        expect_error(bad[i].part);
+    }
+    assert_null(tarn_adagrad_new(NULL, NULL));
+    expect_error("tarn_adagrad_new: params is NULL");
+    tarn_params_free(p);
+}
+
 static void bad_options_are_errors(void **state)
 {
     (void)state;
@@ -319,12 +383,14 @@ int main(void)
         TEST(f64_steps_agree_with_the_formulae),
         TEST(f32_steps_agree_with_the_formulae),
         TEST(known_values),
+        TEST(adagrad_sums_and_means),
         TEST(a_parameter_without_gradient_is_skipped),
         TEST(a_step_clears_the_gradients_and_tells_the_tape),
         TEST(a_pending_error_stops_the_step),
         TEST(a_store_that_grew_is_an_error),
         TEST(the_learning_rate_can_change),
         TEST(bad_options_are_errors),
+        TEST(bad_options_of_adagrad_are_errors),
         TEST(bad_arguments_are_errors),
     };
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Schedules against PyTorch's. tests/torch_fixture.h says how they are compared. To add one: a row here, one
+/* Optimisers and schedules against PyTorch's. tests/torch_fixture.h says how they are compared. To add one: a row here, one
  * of the same name in tests/torch_optim_reference.py, and tests/torch_reference.py --record. */
 #include "tests/torch_fixture.h"
 
@@ -98,11 +98,68 @@ static void compute_plateau(tarn_params *r, const plateau_case *c, const char *m
     keep_numbers(r, EPOCHS, rates, strcmp(metric, "in/metric") == 0 ? "%slr" : "%slr_signed", c->name);
 }
 
+/* ---- optimisers: mean((tanh(x w + b) - y)^2), with other x and y at each step */
+
+typedef struct optim_case {
+    const char *name;
+    tarn_optim *(*make)(tarn_params *p);
+} optim_case;
+
+#define OPTIM(name, function, ...)                                                                                     \
+    static tarn_optim *name(tarn_params *p)                                                                            \
+    {                                                                                                                  \
+        return function(p, &(function##_opts){__VA_ARGS__});                                                           \
+    }
+#define tarn_adagrad_new_opts tarn_adagrad_opts
+
+OPTIM(adagrad, tarn_adagrad_new, .lr = 0)
+OPTIM(adagrad_lr_decay, tarn_adagrad_new, .lr = 0.3, .lr_decay = 0.05)
+OPTIM(adagrad_start, tarn_adagrad_new, .lr = 0.2, .initial_accumulator = 0.1, .eps = 1e-3)
+OPTIM(adagrad_opts, tarn_adagrad_new, .lr = 0.3, .lr_decay = 0.01, .weight_decay = 0.05, .initial_accumulator = 0.02)
+OPTIM(adagrad_mean, tarn_adagrad_new, .lr = 0.02, .eps = 1e-300, .mean = true)
+
+#define CASE(name)                                                                                                     \
+    {                                                                                                                  \
+        "steps/" #name "/", name                                                                                       \
+    }
+static const optim_case optims[] = {
+    CASE(adagrad), CASE(adagrad_lr_decay), CASE(adagrad_start), CASE(adagrad_opts), CASE(adagrad_mean),
+};
+enum { N_OPTIMS = sizeof optims / sizeof optims[0] };
+
+static void compute_optim(tarn_params *r, const optim_case *c)
+{
+    tarn_params *p = tarn_params_new(tarn_params_dtype(r));
+    tarn_tensor *w = tarn_params_add(p, "w", TARN_SHAPE(6, 5)), *b = tarn_params_add(p, "b", TARN_SHAPE(5));
+    tarn_copy(w, tarn_params_find(r, "in/w"));
+    tarn_copy(b, tarn_params_find(r, "in/b"));
+    tarn_optim *optim = c->make(p);
+    tarn_tape *t = tarn_tape_new();
+    for (int step = 0; step < STEPS; step++) {
+        tarn_tensor *x = tarn_slice(t, tarn_params_find(r, "in/x"), 0, 4 * step, 4 * step + 4, 1);
+        tarn_tensor *y = tarn_slice(t, tarn_params_find(r, "in/y"), 0, 4 * step, 4 * step + 4, 1);
+        tarn_backward(t, tarn_mse(t, tarn_tanh(t, tarn_add(t, tarn_matmul(t, x, w), b)), y));
+        tarn_optim_step(optim);
+        tarn_tape_reset(t);
+    }
+    keep(r, w, "%sw", c->name);
+    keep(r, b, "%sb", c->name);
+    tarn_tape_free(t);
+    tarn_optim_free(optim);
+    tarn_params_free(p);
+}
+
 static void compute_all(tarn_params *r)
 {
     tarn_rng rng = tarn_rng_seed(17);
     add_input(r, &rng, 0.5, 1, TARN_SHAPE(EPOCHS), "in/metric");
     add_input(r, &rng, -1, 1, TARN_SHAPE(EPOCHS), "in/signed");
+    add_input(r, &rng, -1, 1, TARN_SHAPE(6, 5), "in/w");
+    add_input(r, &rng, -1, 1, TARN_SHAPE(5), "in/b");
+    add_input(r, &rng, -1, 1, TARN_SHAPE(4 * STEPS, 6), "in/x");
+    add_input(r, &rng, -1, 1, TARN_SHAPE(4 * STEPS, 5), "in/y");
+    for (size_t i = 0; i < N_OPTIMS; i++)
+        compute_optim(r, &optims[i]);
     for (size_t i = 0; i < N_SCHEDULES; i++)
         compute_schedule(r, &schedules[i]);
     for (size_t i = 0; i < N_PLATEAUS; i++) {
@@ -118,5 +175,7 @@ int main(int argc, char **argv)
         suite.sections[suite.n_sections++] = schedules[i].name;
     for (size_t i = 0; i < N_PLATEAUS; i++)
         suite.sections[suite.n_sections++] = plateaus[i].name;
+    for (size_t i = 0; i < N_OPTIMS; i++)
+        suite.sections[suite.n_sections++] = optims[i].name;
     return torch_main(argc, argv, &suite);
 }

@@ -1,5 +1,6 @@
 """The cases of test_torch_optim.c in PyTorch, for torch_reference.py."""
 import torch
+import torch.nn.functional as F
 
 SCHEDULERS = torch.optim.lr_scheduler
 STEPS = 50
@@ -56,9 +57,49 @@ def plateau_reference(metrics, opts):
     return torch.tensor(rates, dtype=torch.float64)
 
 
+ADAGRAD = torch.optim.Adagrad
+
+
+class AdagradMean(torch.optim.Optimizer):
+    """With the root of the mean square, which PyTorch lacks."""
+
+    def __init__(self, weights, lr):
+        super().__init__(weights, {"lr": lr})
+        self.squares = [[] for _ in weights]
+
+    @torch.no_grad()
+    def step(self):
+        for w, squares in zip(self.param_groups[0]["params"], self.squares):
+            squares.append(w.grad**2)
+            w -= self.param_groups[0]["lr"] / torch.stack(squares).mean(0).sqrt() * w.grad
+
+
+OPTIMISERS = {
+    "adagrad": (ADAGRAD, {}),
+    "adagrad_lr_decay": (ADAGRAD, {"lr": 0.3, "lr_decay": 0.05}),
+    "adagrad_start": (ADAGRAD, {"lr": 0.2, "initial_accumulator_value": 0.1, "eps": 1e-3}),
+    "adagrad_opts": (ADAGRAD, {"lr": 0.3, "lr_decay": 0.01, "weight_decay": 0.05, "initial_accumulator_value": 0.02}),
+    "adagrad_mean": (AdagradMean, {"lr": 0.02}),
+}
+
+
+def optimiser_reference(dump, name, new, opts):
+    """As compute_optim in test_torch_optim.c."""
+    x, y, w, b = (torch.from_numpy(dump[f"in/{key}"].copy()) for key in "xywb")
+    weights = [w.requires_grad_(), b.requires_grad_()]
+    optimizer = new(weights, **opts)
+    for begin in range(0, len(x), 4):
+        optimizer.zero_grad()
+        F.mse_loss(torch.tanh(x[begin:begin + 4] @ w + b), y[begin:begin + 4]).backward()
+        optimizer.step()
+    return {f"steps/{name}/w": w, f"steps/{name}/b": b}
+
+
 def optim_reference(dump):
     out = {f"{name}/lr": schedule_reference(new) for name, new in SCHEDULES.items()}
     for name, opts in PLATEAUS.items():
         out[f"{name}/lr"] = plateau_reference(dump["in/metric"], opts)
         out[f"{name}/lr_signed"] = plateau_reference(dump["in/signed"], opts)
+    for name, (new, opts) in OPTIMISERS.items():
+        out.update(optimiser_reference(dump, name, new, opts))
     return out
