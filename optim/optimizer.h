@@ -70,6 +70,23 @@ typedef struct tarn_adagrad_opts {
  * a learning rate of lr*sqrt(t) without, but for eps. */
 TARN_API tarn_optim *tarn_adagrad_new(tarn_params *params, const tarn_adagrad_opts *opts);
 
+typedef struct tarn_rmsprop_opts {
+    double lr;           /* 0 means 1e-2 */
+    double alpha;        /* in [0,1); 0 means 0.99 (for no averaging: 1e-30) */
+    double eps;          /* 0 or more; 0 means 1e-8 */
+    double weight_decay; /* 0 or more */
+    double momentum;     /* 0 or more; 0: none */
+    bool centered;       /* divides by the standard deviation, not by the root mean square */
+} tarn_rmsprop_opts;
+
+/* RMSProp (Tieleman & Hinton 2012, Neural Networks for Machine Learning, lecture 6e; centred: Graves 2013, 1308.0850,
+ * equations 38 to 41, with eps outside the root):
+ *   g = g + weight_decay*w;   v = alpha*v + (1-alpha)*g^2;   d = g / (sqrt(v) + eps);   w = w - lr*d,
+ *   with momentum  u = momentum*u + d;  w = w - lr*u.
+ * Centred, m = alpha*m + (1-alpha)*g, and max(v - m^2, 0) stands for v in d. Under a gradient that hardly changes v - m^2
+ * goes to 0, and the steps grow up to lr*g/eps. */
+TARN_API tarn_optim *tarn_rmsprop_new(tarn_params *params, const tarn_rmsprop_opts *opts);
+
 /* NULL is fine. The store and its parameters stay. */
 TARN_API void tarn_optim_free(tarn_optim *o);
 
@@ -92,7 +109,7 @@ TARN_API int64_t tarn_optim_steps(const tarn_optim *o);
 
 /* What the optimiser remembers from step to step, as a store of buffers that can be saved and loaded like any other,
  * and belongs to the optimiser: for each parameter "adam.m.NAME" and "adam.v.NAME" ("adamw.m.NAME" and so on; SGD
- * with momentum: "sgd.velocity.NAME"; Adagrad: "adagrad.sum.NAME") of the parameter's shape, and the counts "adam.steps" [1 + parameters, 2]: row
+ * with momentum: "sgd.velocity.NAME"; Adagrad: "adagrad.sum.NAME"; RMSProp: "rmsprop.v.NAME", centred "rmsprop.m.NAME", with momentum "rmsprop.velocity.NAME") of the parameter's shape, and the counts "adam.steps" [1 + parameters, 2]: row
  * 0 counts the optimiser's steps, row i+1 those of the i-th parameter, as high*2^20 + low, so that f32 holds them
  * exactly. NULL of NULL. */
 TARN_API tarn_params *tarn_optim_state(const tarn_optim *o);

@@ -93,7 +93,7 @@ static inline int nothing_pending(void **state)
     return 0;
 }
 
-typedef enum kind { SGD, ADAM, ADAMW, ADAGRAD } kind;
+typedef enum kind { SGD, ADAM, ADAMW, ADAGRAD, RMSPROP } kind;
 
 typedef struct rule {
     const char *name;
@@ -101,6 +101,7 @@ typedef struct rule {
     tarn_sgd_opts sgd;
     tarn_adam_opts adam;
     tarn_adagrad_opts adagrad;
+    tarn_rmsprop_opts rmsprop;
 } rule;
 
 static const rule rules[] = {
@@ -123,6 +124,13 @@ static const rule rules[] = {
     {.name = "adagrad mean, all",
      .kind = ADAGRAD,
      .adagrad = {.lr = 0.05, .lr_decay = 0.1, .weight_decay = 0.3, .initial_accumulator = 2, .eps = 0.1, .mean = true}},
+    {.name = "rmsprop default", .kind = RMSPROP},
+    {.name = "rmsprop", .kind = RMSPROP, .rmsprop = {.lr = 0.02, .alpha = 0.8, .eps = 1e-3, .weight_decay = 0.4}},
+    {.name = "rmsprop momentum", .kind = RMSPROP, .rmsprop = {.lr = 0.01, .alpha = 0.9, .momentum = 0.8}},
+    {.name = "rmsprop centred", .kind = RMSPROP, .rmsprop = {.lr = 0.01, .alpha = 0.9, .eps = 1e-2, .centered = true}},
+    {.name = "rmsprop, all",
+     .kind = RMSPROP,
+     .rmsprop = {.lr = 0.01, .alpha = 0.7, .eps = 0.1, .weight_decay = 0.2, .momentum = 0.5, .centered = true}},
 };
 enum { N_RULES = sizeof rules / sizeof rules[0] };
 
@@ -137,6 +145,8 @@ static inline tarn_optim *optim_new(const rule *r, tarn_params *p)
         return tarn_adamw_new(p, &r->adam);
     case ADAGRAD:
         return tarn_adagrad_new(p, &r->adagrad);
+    case RMSPROP:
+        return tarn_rmsprop_new(p, &r->rmsprop);
     }
     return NULL;
 }

@@ -57,6 +57,20 @@ static double reference_adagrad(const tarn_adagrad_opts *o, double w, int param,
     return w;
 }
 
+static double reference_rmsprop(const tarn_rmsprop_opts *o, double w, int param, int64_t i, int from, int to)
+{
+    double v = 0, m = 0, velocity = 0, lr = or_default(o->lr, 1e-2), eps = or_default(o->eps, 1e-8);
+    double alpha = or_default(o->alpha, 0.99);
+    for (int step = from; step < to; step++) {
+        double g = gradient(step, param, i) + o->weight_decay * w;
+        v = alpha * v + (1 - alpha) * g * g;
+        m = alpha * m + (1 - alpha) * g;
+        velocity = o->momentum * velocity + g / (sqrt(o->centered ? v - m * m : v) + eps);
+        w -= lr * velocity;
+    }
+    return w;
+}
+
 /* The weight after the steps from..to-1. */
 static double reference(const rule *r, int param, int64_t i, int from, int to)
 {
@@ -69,6 +83,8 @@ static double reference(const rule *r, int param, int64_t i, int from, int to)
         return reference_adam(&r->adam, r->kind == ADAMW, w, param, i, from, to);
     case ADAGRAD:
         return reference_adagrad(&r->adagrad, w, param, i, from, to);
+    case RMSPROP:
+        return reference_rmsprop(&r->rmsprop, w, param, i, from, to);
     }
     return NAN;
 }
@@ -159,6 +175,29 @@ static void adagrad_sums_and_means(void **state)
         tarn_optim_free(o);
         tarn_params_free(p);
     }
+}
+
+/* Where v - m^2 is 0 but for rounding, either sign of it; a NaN stays one. */
+static void centred_rmsprop_survives_a_constant_gradient(void **state)
+{
+    (void)state;
+    tarn_params *p = tarn_params_new(TARN_F32);
+    tarn_tensor *x = tarn_params_add(p, "x", TARN_SHAPE(64));
+    tarn_optim *o = tarn_rmsprop_new(p, &(tarn_rmsprop_opts){.lr = 1e-3, .alpha = 0.5, .eps = 0.5, .centered = true});
+    for (int step = 0; step < 200; step++) {
+        for (int i = 0; i < 64; i++)
+            tarn__store(x->grad, i, 0.1 + 0.37 * i);
+        x->has_grad = true;
+        assert_true(tarn_optim_step(o));
+    }
+    for (int i = 0; i < 64; i++)
+        assert_true(isfinite(tarn__load(x, i)) && tarn__load(x, i) < 0);
+    tarn__store(x->grad, 5, NAN);
+    x->has_grad = true;
+    assert_true(tarn_optim_step(o));
+    assert_true(isnan(tarn__load(x, 5)) && isfinite(tarn__load(x, 6)));
+    tarn_optim_free(o);
+    tarn_params_free(p);
 }
 
 /* ---- what a step leaves alone ---- */
@@ -345,6 +384,30 @@ static void bad_options_are_errors(void **state)
     tarn_params_free(p);
 }
 
+static void bad_options_of_rmsprop_are_errors(void **state)
+{
+    (void)state;
+    static const struct {
+        tarn_rmsprop_opts opts;
+        const char *part;
+    } bad[] = {
+        {{.lr = -1}, "tarn_rmsprop_new: lr -1"},
+        {{.alpha = 1}, "alpha 1"},
+        {{.alpha = NAN}, "alpha"},
+        {{.eps = -1}, "eps -1"},
+        {{.momentum = -0.5}, "momentum -0.5"},
+        {{.weight_decay = INFINITY}, "weight_decay inf"},
+    };
+    tarn_params *p = store_new(TARN_F32);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_null(tarn_rmsprop_new(p, &bad[i].opts));
+        expect_error(bad[i].part);
+    }
+    assert_null(tarn_rmsprop_new(NULL, NULL));
+    expect_error("tarn_rmsprop_new: params is NULL");
+    tarn_params_free(p);
+}
+
 static void bad_arguments_are_errors(void **state)
 {
     (void)state;
@@ -384,6 +447,7 @@ int main(void)
         TEST(f32_steps_agree_with_the_formulae),
         TEST(known_values),
         TEST(adagrad_sums_and_means),
+        TEST(centred_rmsprop_survives_a_constant_gradient),
         TEST(a_parameter_without_gradient_is_skipped),
         TEST(a_step_clears_the_gradients_and_tells_the_tape),
         TEST(a_pending_error_stops_the_step),
@@ -391,6 +455,7 @@ int main(void)
         TEST(the_learning_rate_can_change),
         TEST(bad_options_are_errors),
         TEST(bad_options_of_adagrad_are_errors),
+        TEST(bad_options_of_rmsprop_are_errors),
         TEST(bad_arguments_are_errors),
     };
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);

@@ -111,19 +111,27 @@ typedef struct optim_case {
         return function(p, &(function##_opts){__VA_ARGS__});                                                           \
     }
 #define tarn_adagrad_new_opts tarn_adagrad_opts
+#define tarn_rmsprop_new_opts tarn_rmsprop_opts
 
 OPTIM(adagrad, tarn_adagrad_new, .lr = 0)
 OPTIM(adagrad_lr_decay, tarn_adagrad_new, .lr = 0.3, .lr_decay = 0.05)
 OPTIM(adagrad_start, tarn_adagrad_new, .lr = 0.2, .initial_accumulator = 0.1, .eps = 1e-3)
 OPTIM(adagrad_opts, tarn_adagrad_new, .lr = 0.3, .lr_decay = 0.01, .weight_decay = 0.05, .initial_accumulator = 0.02)
 OPTIM(adagrad_mean, tarn_adagrad_new, .lr = 0.02, .eps = 1e-300, .mean = true)
+OPTIM(rmsprop, tarn_rmsprop_new, .lr = 0)
+OPTIM(rmsprop_decay, tarn_rmsprop_new, .lr = 0.02, .alpha = 0.9, .eps = 1e-3, .weight_decay = 0.1)
+OPTIM(rmsprop_momentum, tarn_rmsprop_new, .lr = 0.01, .momentum = 0.8)
+OPTIM(rmsprop_centered, tarn_rmsprop_new, .lr = 0.01, .alpha = 0.95, .centered = true)
+OPTIM(rmsprop_opts, tarn_rmsprop_new, .lr = 0.01, .alpha = 0.9, .eps = 1e-4, .weight_decay = 0.05, .momentum = 0.6,
+      .centered = true)
 
 #define CASE(name)                                                                                                     \
     {                                                                                                                  \
         "steps/" #name "/", name                                                                                       \
     }
 static const optim_case optims[] = {
-    CASE(adagrad), CASE(adagrad_lr_decay), CASE(adagrad_start), CASE(adagrad_opts), CASE(adagrad_mean),
+    CASE(adagrad), CASE(adagrad_lr_decay), CASE(adagrad_start),    CASE(adagrad_opts),     CASE(adagrad_mean),
+    CASE(rmsprop), CASE(rmsprop_decay),    CASE(rmsprop_momentum), CASE(rmsprop_centered), CASE(rmsprop_opts),
 };
 enum { N_OPTIMS = sizeof optims / sizeof optims[0] };
 

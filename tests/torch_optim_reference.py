@@ -57,7 +57,7 @@ def plateau_reference(metrics, opts):
     return torch.tensor(rates, dtype=torch.float64)
 
 
-ADAGRAD = torch.optim.Adagrad
+ADAGRAD, RMSPROP = torch.optim.Adagrad, torch.optim.RMSprop
 
 
 class AdagradMean(torch.optim.Optimizer):
@@ -80,6 +80,12 @@ OPTIMISERS = {
     "adagrad_start": (ADAGRAD, {"lr": 0.2, "initial_accumulator_value": 0.1, "eps": 1e-3}),
     "adagrad_opts": (ADAGRAD, {"lr": 0.3, "lr_decay": 0.01, "weight_decay": 0.05, "initial_accumulator_value": 0.02}),
     "adagrad_mean": (AdagradMean, {"lr": 0.02}),
+    "rmsprop": (RMSPROP, {}),
+    "rmsprop_decay": (RMSPROP, {"lr": 0.02, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
+    "rmsprop_momentum": (RMSPROP, {"lr": 0.01, "momentum": 0.8}),
+    "rmsprop_centered": (RMSPROP, {"lr": 0.01, "alpha": 0.95, "centered": True}),
+    "rmsprop_opts": (RMSPROP, {"lr": 0.01, "alpha": 0.9, "eps": 1e-4, "weight_decay": 0.05, "momentum": 0.6,
+                               "centered": True}),
 }
 
 
