@@ -54,6 +54,31 @@ TARN_API tarn_optim *tarn_adam_new(tarn_params *params, const tarn_adam_opts *op
  * lr*weight_decay*w comes first, and g is left as it is. For no decay at all use tarn_adam_new(). */
 TARN_API tarn_optim *tarn_adamw_new(tarn_params *params, const tarn_adam_opts *opts);
 
+/* RAdam (Liu, Jiang, He, Chen, Liu, Gao & Han 2020, 1908.03265, algorithm 2), with torch's place for eps: m and v as in
+ * Adam (weight_decay is added to the gradient), R = 2/(1-beta2) - 1, r = R - 2*t*beta2^t/(1-beta2^t), and
+ *   r > 5:  w = w - lr * m/(1-beta1^t) * sqrt((r-4)*(r-2)*R / ((R-4)*(R-2)*r)) * sqrt(1-beta2^t) / (sqrt(v) + eps);
+ *   else    w = w - lr * m/(1-beta1^t).
+ * So the first steps, in which v has seen too little, do without it: with beta2 = 0.999 five of them. Under Adam's
+ * defaults it is as if the rate warmed up. The paper asks for r > 4. */
+TARN_API tarn_optim *tarn_radam_new(tarn_params *params, const tarn_adam_opts *opts);
+
+typedef struct tarn_nadam_opts {
+    double lr;             /* 0 means 2e-3 */
+    double beta1;          /* in [0,1); 0 means 0.9 (for no averaging: 1e-30) */
+    double beta2;          /* in [0,1); 0 means 0.999 */
+    double eps;            /* 0 or more; 0 means 1e-8 */
+    double weight_decay;   /* 0 or more */
+    double momentum_decay; /* 0 or more; 0 means 4e-3 (for none: 1e-30) */
+} tarn_nadam_opts;
+
+/* NAdam (Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016), with the momenta of its section 2.2 and
+ * torch's: m and v as in Adam (weight_decay is added to the gradient), mu(t) = beta1*(1 - 0.5*0.96^(t*momentum_decay)),
+ * P(t) = mu(1)*...*mu(t), and
+ *   w = w - lr * (mu(t+1)*m/(1-P(t+1)) + (1-mu(t))*g/(1-P(t))) / (sqrt(v/(1-beta2^t)) + eps).
+ * This is torch 2's; the default loop of 1.13 has a factor mu(t) too many in P(t+1). P(t) is computed from t: the state
+ * does not hold it. */
+TARN_API tarn_optim *tarn_nadam_new(tarn_params *params, const tarn_nadam_opts *opts);
+
 typedef struct tarn_adagrad_opts {
     double lr;                  /* 0 means 1e-2 */
     double lr_decay;            /* 0 or more */
@@ -83,8 +108,8 @@ typedef struct tarn_rmsprop_opts {
  * equations 38 to 41, with eps outside the root):
  *   g = g + weight_decay*w;   v = alpha*v + (1-alpha)*g^2;   d = g / (sqrt(v) + eps);   w = w - lr*d,
  *   with momentum  u = momentum*u + d;  w = w - lr*u.
- * Centred, m = alpha*m + (1-alpha)*g, and max(v - m^2, 0) stands for v in d. Under a gradient that hardly changes v - m^2
- * goes to 0, and the steps grow up to lr*g/eps. */
+ * Centred, m = alpha*m + (1-alpha)*g, and max(v - m^2, 0) stands for v in d. Under a gradient that hardly changes
+ * v - m^2 goes to 0, and the steps grow up to lr*g/eps. */
 TARN_API tarn_optim *tarn_rmsprop_new(tarn_params *params, const tarn_rmsprop_opts *opts);
 
 /* NULL is fine. The store and its parameters stay. */
@@ -108,10 +133,12 @@ TARN_API double tarn_optim_lr(const tarn_optim *o);
 TARN_API int64_t tarn_optim_steps(const tarn_optim *o);
 
 /* What the optimiser remembers from step to step, as a store of buffers that can be saved and loaded like any other,
- * and belongs to the optimiser: for each parameter "adam.m.NAME" and "adam.v.NAME" ("adamw.m.NAME" and so on; SGD
- * with momentum: "sgd.velocity.NAME"; Adagrad: "adagrad.sum.NAME"; RMSProp: "rmsprop.v.NAME", centred "rmsprop.m.NAME", with momentum "rmsprop.velocity.NAME") of the parameter's shape, and the counts "adam.steps" [1 + parameters, 2]: row
- * 0 counts the optimiser's steps, row i+1 those of the i-th parameter, as high*2^20 + low, so that f32 holds them
- * exactly. NULL of NULL. */
+ * and belongs to the optimiser. For each parameter, of its shape:
+ *   "adam.m.NAME" and "adam.v.NAME", and so with "adamw", "radam" and "nadam";
+ *   "sgd.velocity.NAME" with momentum;  "adagrad.sum.NAME";
+ *   "rmsprop.v.NAME", "rmsprop.m.NAME" if centred, and "rmsprop.velocity.NAME" with momentum;
+ * and the counts "adam.steps" (or the other's name) [1 + parameters, 2]: row 0 counts the optimiser's steps, row i+1
+ * those of the i-th parameter, as high*2^20 + low, so that f32 holds them exactly. NULL of NULL. */
 TARN_API tarn_params *tarn_optim_state(const tarn_optim *o);
 
 #ifdef __cplusplus

@@ -45,8 +45,8 @@ typedef struct tarn_one_cycle_opts {
     double pct_start;        /* the part of the steps in which the rate rises; in (0,1]; 0 means 0.3 */
 } tarn_one_cycle_opts;
 
-/* One cycle (Smith & Topin 2019, 1708.07120): from peak/div_factor up to `peak` at step pct_start*total - 1, and down to
- * the last rate at step total-1 and for ever after, each way along half a cosine, as torch's OneCycleLR does it.
+/* One cycle (Smith & Topin 2019, 1708.07120): from peak/div_factor up to `peak` at step pct_start*total - 1, and down
+ * to the last rate at step total-1 and for ever after, each way along half a cosine, as torch's OneCycleLR does it.
  * A rise of no more than one step is left out. total is 1 or more. NULL opts: the defaults. */
 TARN_API double tarn_lr_one_cycle(double peak, int64_t step, int64_t total, const tarn_one_cycle_opts *opts);
 

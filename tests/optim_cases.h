@@ -93,7 +93,7 @@ static inline int nothing_pending(void **state)
     return 0;
 }
 
-typedef enum kind { SGD, ADAM, ADAMW, ADAGRAD, RMSPROP } kind;
+typedef enum kind { SGD, ADAM, ADAMW, ADAGRAD, RMSPROP, RADAM, NADAM } kind;
 
 typedef struct rule {
     const char *name;
@@ -102,6 +102,7 @@ typedef struct rule {
     tarn_adam_opts adam;
     tarn_adagrad_opts adagrad;
     tarn_rmsprop_opts rmsprop;
+    tarn_nadam_opts nadam;
 } rule;
 
 static const rule rules[] = {
@@ -131,6 +132,14 @@ static const rule rules[] = {
     {.name = "rmsprop, all",
      .kind = RMSPROP,
      .rmsprop = {.lr = 0.01, .alpha = 0.7, .eps = 0.1, .weight_decay = 0.2, .momentum = 0.5, .centered = true}},
+    {.name = "radam default", .kind = RADAM},
+    {.name = "radam", .kind = RADAM, .adam = {.lr = 0.02, .beta1 = 0.7, .beta2 = 0.9, .eps = 1e-3}},
+    {.name = "radam l2", .kind = RADAM, .adam = {.lr = 0.02, .beta2 = 0.95, .weight_decay = 0.5}},
+    {.name = "radam never rectified", .kind = RADAM, .adam = {.lr = 0.02, .beta2 = 0.5}},
+    {.name = "nadam default", .kind = NADAM},
+    {.name = "nadam", .kind = NADAM, .nadam = {.lr = 0.02, .beta1 = 0.8, .beta2 = 0.9, .momentum_decay = 0.5}},
+    {.name = "nadam l2", .kind = NADAM, .nadam = {.lr = 0.02, .eps = 1e-3, .weight_decay = 0.5}},
+    {.name = "nadam constant momentum", .kind = NADAM, .nadam = {.lr = 0.02, .momentum_decay = 1e-30}},
 };
 enum { N_RULES = sizeof rules / sizeof rules[0] };
 
@@ -147,6 +156,10 @@ static inline tarn_optim *optim_new(const rule *r, tarn_params *p)
         return tarn_adagrad_new(p, &r->adagrad);
     case RMSPROP:
         return tarn_rmsprop_new(p, &r->rmsprop);
+    case RADAM:
+        return tarn_radam_new(p, &r->adam);
+    case NADAM:
+        return tarn_nadam_new(p, &r->nadam);
     }
     return NULL;
 }

@@ -71,6 +71,44 @@ static double reference_rmsprop(const tarn_rmsprop_opts *o, double w, int param,
     return w;
 }
 
+static double reference_radam(const tarn_adam_opts *o, double w, int param, int64_t i, int from, int to)
+{
+    double m = 0, v = 0, lr = or_default(o->lr, 1e-3), eps = or_default(o->eps, 1e-8);
+    double b1 = or_default(o->beta1, 0.9), b2 = or_default(o->beta2, 0.999), b1t = 1, b2t = 1;
+    double rho_inf = 2 / (1 - b2) - 1;
+    for (int step = from; step < to; step++) {
+        double g = gradient(step, param, i) + o->weight_decay * w;
+        m = b1 * m + (1 - b1) * g;
+        v = b2 * v + (1 - b2) * g * g;
+        b1t *= b1;
+        b2t *= b2;
+        double rho = rho_inf - 2 * (step - from + 1) * b2t / (1 - b2t), factor = 1;
+        if (rho > 5)
+            factor = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)) * sqrt(1 - b2t) /
+                     (sqrt(v) + eps);
+        w -= lr * m / (1 - b1t) * factor;
+    }
+    return w;
+}
+
+static double reference_nadam(const tarn_nadam_opts *o, double w, int param, int64_t i, int from, int to)
+{
+    double m = 0, v = 0, lr = or_default(o->lr, 2e-3), eps = or_default(o->eps, 1e-8);
+    double b1 = or_default(o->beta1, 0.9), b2 = or_default(o->beta2, 0.999), b2t = 1;
+    double psi = or_default(o->momentum_decay, 4e-3), product = 1;
+    for (int step = from; step < to; step++) {
+        double g = gradient(step, param, i) + o->weight_decay * w, t = step - from + 1;
+        double mu = b1 * (1 - 0.5 * pow(0.96, t * psi)), next = b1 * (1 - 0.5 * pow(0.96, (t + 1) * psi));
+        m = b1 * m + (1 - b1) * g;
+        v = b2 * v + (1 - b2) * g * g;
+        b2t *= b2;
+        product *= mu;
+        double direction = next * m / (1 - product * next) + (1 - mu) * g / (1 - product);
+        w -= lr * direction / (sqrt(v / (1 - b2t)) + eps);
+    }
+    return w;
+}
+
 /* The weight after the steps from..to-1. */
 static double reference(const rule *r, int param, int64_t i, int from, int to)
 {
@@ -85,6 +123,10 @@ static double reference(const rule *r, int param, int64_t i, int from, int to)
         return reference_adagrad(&r->adagrad, w, param, i, from, to);
     case RMSPROP:
         return reference_rmsprop(&r->rmsprop, w, param, i, from, to);
+    case RADAM:
+        return reference_radam(&r->adam, w, param, i, from, to);
+    case NADAM:
+        return reference_nadam(&r->nadam, w, param, i, from, to);
     }
     return NAN;
 }
@@ -198,6 +240,45 @@ static void centred_rmsprop_survives_a_constant_gradient(void **state)
     assert_true(isnan(tarn__load(x, 5)) && isfinite(tarn__load(x, 6)));
     tarn_optim_free(o);
     tarn_params_free(p);
+}
+
+/* The closed form of the product of momenta: a step at t, from a state that says so, moves the weight by the formula
+ * with the product multiplied out. */
+static void nadam_at_any_step(void **state)
+{
+    (void)state;
+    const tarn_nadam_opts all[] = {
+        {.lr = 1},
+        {.lr = 1, .momentum_decay = 1e-30},
+        {.lr = 1, .momentum_decay = 2, .beta1 = 0.9999},
+        {.lr = 1, .momentum_decay = 1e4, .beta1 = 0.99999},
+        {.lr = 1, .beta1 = 1e-30},
+    };
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        double b1 = or_default(all[k].beta1, 0.9), psi = or_default(all[k].momentum_decay, 4e-3), product = 1;
+        tarn_params *p = tarn_params_new(TARN_F64);
+        tarn_tensor *x = tarn_params_add(p, "x", TARN_SHAPE(1));
+        tarn_optim *o = tarn_nadam_new(p, &all[k]);
+        for (int t = 1; t <= 3000; t++) {
+            double now = b1 * (1 - 0.5 * pow(0.96, t * psi)), next = b1 * (1 - 0.5 * pow(0.96, (t + 1) * psi));
+            product *= now;
+            if (t != 1 && t != 2 && t % 37 != 0)
+                continue;
+            tarn__store(x, 0, 0);
+            tarn__store(x->grad, 0, 3);
+            x->has_grad = true;
+            tarn__store(tarn_params_find(tarn_optim_state(o), "nadam.m.x"), 0, 0);
+            tarn__store(tarn_params_find(tarn_optim_state(o), "nadam.v.x"), 0, 0);
+            tarn__store(tarn_params_find(tarn_optim_state(o), "nadam.steps"), 3, t - 1);
+            assert_true(tarn_optim_step(o));
+            double direction = next * (1 - b1) * 3 / (1 - product * next) + (1 - now) * 3 / (1 - product);
+            double want = -direction / (sqrt(0.001 * 9 / (1 - pow(0.999, t))) + 1e-8);
+            assert_near(tarn__load(x, 0), want, 1e-10 * fabs(want));
+        }
+        tarn_optim_free(o);
+        tarn_params_free(p);
+    }
+    assert_null(tarn_error());
 }
 
 /* ---- what a step leaves alone ---- */
@@ -384,6 +465,36 @@ static void bad_options_are_errors(void **state)
     tarn_params_free(p);
 }
 
+static void bad_options_of_radam_and_nadam_are_errors(void **state)
+{
+    (void)state;
+    static const struct {
+        tarn_adam_opts opts;
+        const char *part;
+    } bad[] = {
+        {{.lr = -1}, "lr -1"},
+        {{.beta1 = 1}, "beta1 1"},
+        {{.beta2 = NAN}, "beta2"},
+        {{.eps = -1}, "eps -1"},
+        {{.weight_decay = INFINITY}, "weight_decay inf"},
+    };
+    tarn_params *p = store_new(TARN_F32);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const tarn_adam_opts *o = &bad[i].opts;
+        assert_null(tarn_radam_new(p, o));
+        expect_error(bad[i].part);
+        assert_null(tarn_nadam_new(p, &(tarn_nadam_opts){o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, 0}));
+        expect_error(bad[i].part);
+    }
+    assert_null(tarn_nadam_new(p, &(tarn_nadam_opts){.momentum_decay = -1}));
+    expect_error("tarn_nadam_new: momentum_decay -1");
+    assert_null(tarn_radam_new(NULL, NULL));
+    expect_error("tarn_radam_new: params is NULL");
+    assert_null(tarn_nadam_new(NULL, NULL));
+    expect_error("tarn_nadam_new: params is NULL");
+    tarn_params_free(p);
+}
+
 static void bad_options_of_rmsprop_are_errors(void **state)
 {
     (void)state;
@@ -446,6 +557,7 @@ int main(void)
         TEST(f64_steps_agree_with_the_formulae),
         TEST(f32_steps_agree_with_the_formulae),
         TEST(known_values),
+        TEST(nadam_at_any_step),
         TEST(adagrad_sums_and_means),
         TEST(centred_rmsprop_survives_a_constant_gradient),
         TEST(a_parameter_without_gradient_is_skipped),
@@ -456,6 +568,7 @@ int main(void)
         TEST(bad_options_are_errors),
         TEST(bad_options_of_adagrad_are_errors),
         TEST(bad_options_of_rmsprop_are_errors),
+        TEST(bad_options_of_radam_and_nadam_are_errors),
         TEST(bad_arguments_are_errors),
     };
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);

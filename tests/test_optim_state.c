@@ -205,15 +205,58 @@ static void threads_do_not_change_a_bit(void **state)
         tarn_params_free(stores[i]);
 }
 
+static void no_rule_depends_on_threads(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_RULES; i++) {
+        tarn_params *stores[2];
+        for (int k = 0; k < 2; k++) {
+            assert_true(tarn_set_threads(k == 0 ? 1 : 3));
+            stores[k] = store_new(TARN_F32);
+            tarn_optim *o = optim_new(&rules[i], stores[k]);
+            for (int step = 0; step < 3; step++) {
+                fill_all(stores[k], step);
+                assert_true(tarn_optim_step(o));
+            }
+            tarn_optim_free(o);
+        }
+        assert_same_bits(stores[0], stores[1]);
+        tarn_params_free(stores[0]);
+        tarn_params_free(stores[1]);
+    }
+}
+
+static void rmsprop_keeps_what_it_uses(void **state)
+{
+    (void)state;
+    tarn_params *p = store_new(TARN_F64);
+    for (int i = 0; i < 4; i++) {
+        const bool centered = i & 1, momentum = i & 2;
+        tarn_optim *o = tarn_rmsprop_new(p, &(tarn_rmsprop_opts){.centered = centered, .momentum = momentum ? 0.9 : 0});
+        tarn_params *kept = tarn_optim_state(o);
+        assert_non_null(tarn_params_find(kept, "rmsprop.v.large"));
+        assert_true((tarn_params_find(kept, "rmsprop.m.large") != NULL) == centered);
+        assert_true((tarn_params_find(kept, "rmsprop.velocity.large") != NULL) == momentum);
+        assert_int_equal(tarn_params_count(kept), 1 + N_PARAMS * (1 + centered + momentum));
+        tarn_optim_free(o);
+    }
+    tarn_params_free(p);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, nothing_pending, nothing_pending)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_state_is_a_store_of_named_buffers), TEST(a_run_resumes_to_the_same_bits),
-        TEST(counts_stay_exact_beyond_a_float),      TEST(a_count_that_is_none_is_an_error),
-        TEST(a_step_takes_nothing_from_the_heap),    TEST(no_memory_is_an_error_that_leaks_nothing),
+        TEST(the_state_is_a_store_of_named_buffers),
+        TEST(a_run_resumes_to_the_same_bits),
+        TEST(counts_stay_exact_beyond_a_float),
+        TEST(a_count_that_is_none_is_an_error),
+        TEST(a_step_takes_nothing_from_the_heap),
+        TEST(no_memory_is_an_error_that_leaks_nothing),
         TEST(threads_do_not_change_a_bit),
+        TEST(no_rule_depends_on_threads),
+        TEST(rmsprop_keeps_what_it_uses),
     };
     return cmocka_run_group_tests_name("optim_state", tests, NULL, NULL);
 }

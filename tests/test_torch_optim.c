@@ -1,5 +1,5 @@
-/* Optimisers and schedules against PyTorch's. tests/torch_fixture.h says how they are compared. To add one: a row here, one
- * of the same name in tests/torch_optim_reference.py, and tests/torch_reference.py --record. */
+/* Optimisers and schedules against PyTorch's. tests/torch_fixture.h says how they are compared. To add one: a
+ * row here, one of the same name in tests/torch_optim_reference.py, and tests/torch_reference.py --record. */
 #include "tests/torch_fixture.h"
 
 enum { STEPS = 50, EPOCHS = 300 };
@@ -111,6 +111,8 @@ typedef struct optim_case {
         return function(p, &(function##_opts){__VA_ARGS__});                                                           \
     }
 #define tarn_adagrad_new_opts tarn_adagrad_opts
+#define tarn_radam_new_opts   tarn_adam_opts
+#define tarn_nadam_new_opts   tarn_nadam_opts
 #define tarn_rmsprop_new_opts tarn_rmsprop_opts
 
 OPTIM(adagrad, tarn_adagrad_new, .lr = 0)
@@ -124,14 +126,34 @@ OPTIM(rmsprop_momentum, tarn_rmsprop_new, .lr = 0.01, .momentum = 0.8)
 OPTIM(rmsprop_centered, tarn_rmsprop_new, .lr = 0.01, .alpha = 0.95, .centered = true)
 OPTIM(rmsprop_opts, tarn_rmsprop_new, .lr = 0.01, .alpha = 0.9, .eps = 1e-4, .weight_decay = 0.05, .momentum = 0.6,
       .centered = true)
+OPTIM(radam, tarn_radam_new, .lr = 0)
+OPTIM(radam_opts, tarn_radam_new, .lr = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-4, .weight_decay = 0.1)
+OPTIM(radam_short, tarn_radam_new, .lr = 0.02, .beta2 = 0.5)
+OPTIM(nadam, tarn_nadam_new, .lr = 0)
+OPTIM(nadam_opts, tarn_nadam_new, .lr = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-4, .weight_decay = 0.1)
+OPTIM(nadam_momentum, tarn_nadam_new, .lr = 0.02, .momentum_decay = 0.3)
 
 #define CASE(name)                                                                                                     \
     {                                                                                                                  \
         "steps/" #name "/", name                                                                                       \
     }
 static const optim_case optims[] = {
-    CASE(adagrad), CASE(adagrad_lr_decay), CASE(adagrad_start),    CASE(adagrad_opts),     CASE(adagrad_mean),
-    CASE(rmsprop), CASE(rmsprop_decay),    CASE(rmsprop_momentum), CASE(rmsprop_centered), CASE(rmsprop_opts),
+    CASE(adagrad),
+    CASE(adagrad_lr_decay),
+    CASE(adagrad_start),
+    CASE(adagrad_opts),
+    CASE(adagrad_mean),
+    CASE(rmsprop),
+    CASE(rmsprop_decay),
+    CASE(rmsprop_momentum),
+    CASE(rmsprop_centered),
+    CASE(rmsprop_opts),
+    CASE(radam),
+    CASE(radam_opts),
+    CASE(radam_short),
+    CASE(nadam),
+    CASE(nadam_opts),
+    CASE(nadam_momentum),
 };
 enum { N_OPTIMS = sizeof optims / sizeof optims[0] };
 

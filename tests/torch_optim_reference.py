@@ -74,6 +74,15 @@ class AdagradMean(torch.optim.Optimizer):
             w -= self.param_groups[0]["lr"] / torch.stack(squares).mean(0).sqrt() * w.grad
 
 
+RADAM = torch.optim.RAdam
+
+
+def nadam(weights, **opts):
+    """In 1.13 only the foreach loop has the paper's product of momenta (the other has a factor too many, mended in
+    2.0); it keeps it in the default dtype, which here is f64."""
+    return torch.optim.NAdam(weights, foreach=True, **opts)
+
+
 OPTIMISERS = {
     "adagrad": (ADAGRAD, {}),
     "adagrad_lr_decay": (ADAGRAD, {"lr": 0.3, "lr_decay": 0.05}),
@@ -86,6 +95,12 @@ OPTIMISERS = {
     "rmsprop_centered": (RMSPROP, {"lr": 0.01, "alpha": 0.95, "centered": True}),
     "rmsprop_opts": (RMSPROP, {"lr": 0.01, "alpha": 0.9, "eps": 1e-4, "weight_decay": 0.05, "momentum": 0.6,
                                "centered": True}),
+    "radam": (RADAM, {}),
+    "radam_opts": (RADAM, {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1}),
+    "radam_short": (RADAM, {"lr": 0.02, "betas": (0.9, 0.5)}),
+    "nadam": (nadam, {}),
+    "nadam_opts": (nadam, {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1}),
+    "nadam_momentum": (nadam, {"lr": 0.02, "momentum_decay": 0.3}),
 }
 
 
@@ -106,6 +121,9 @@ def optim_reference(dump):
     for name, opts in PLATEAUS.items():
         out[f"{name}/lr"] = plateau_reference(dump["in/metric"], opts)
         out[f"{name}/lr_signed"] = plateau_reference(dump["in/signed"], opts)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
     for name, (new, opts) in OPTIMISERS.items():
         out.update(optimiser_reference(dump, name, new, opts))
+    torch.set_default_dtype(before)
     return out
