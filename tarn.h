@@ -16,6 +16,7 @@
 #include "autograd/objective.h"
 #include "autograd/draw.h"
 #include "autograd/curvature.h"
+#include "autograd/surface.h"
 #include "layers/layers.h"
 #include "optim/optim.h"
 #include "data/data.h"

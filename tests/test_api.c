@@ -165,6 +165,18 @@ static bool kept_extremes(world *w, const tarn_objective *f, int smallest, int l
     return kept_tensor(w, e.values) && kept_tensor(w, e.residuals) && kept_tensor(w, e.vectors);
 }
 
+static bool every_batch(void *context, int64_t batch)
+{
+    (void)context, (void)batch;
+    return true;
+}
+
+static bool no_second_batch(void *context, int64_t batch)
+{
+    (void)context;
+    return batch == 0;
+}
+
 #define TRY(...)                                                                                                       \
     if (k == at++)                                                                                                     \
         return (__VA_ARGS__) ? SUCCEEDED : FAILED;

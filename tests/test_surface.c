@@ -1,0 +1,532 @@
+/* Slices, and gradients compared, on quadratics where every number is known, and on a network with BatchNorm. */
+#include "tests/layers_cases.h"
+
+#include "autograd/surface.h"
+#include "tensor/threads.h"
+
+enum { LOWER = 2, UPPER = 3, N = LOWER + UPPER };
+
+/* L = 1/2 (x-c).H (x-c) over two layers' parameters, x = ("f1.w", "f2.w"). */
+static const double H[N * N] = {4,   1, 0.5, -1, 0,   1, 3,  0, 2,    0.25, 0.5, 0, 5,
+                                0.5, 1, -1,  2,  0.5, 6, -2, 0, 0.25, 1,    -2,  2};
+static const double THETA[N] = {1, -2, 0.5, 3, -1};
+
+typedef struct quadratic {
+    tarn_tensor *lower, *upper;
+    double center[N];
+    double scale; /* of the loss; may be NaN */
+} quadratic;
+
+static tarn_tensor *quadratic_loss(tarn_tape *t, void *context)
+{
+    const quadratic *q = context;
+    tarn_dtype dtype = tarn_tensor_dtype(q->lower);
+    tarn_tensor *c = tarn_constant(t, TARN_F64, TARN_SHAPE(N), q->center);
+    tarn_tensor *h = tarn_cast(t, tarn_constant(t, TARN_F64, TARN_SHAPE(N, N), H), dtype);
+    tarn_tensor *x = tarn_concat(t, 2, (tarn_tensor *[]){q->lower, q->upper}, 0);
+    x = tarn_reshape(t, tarn_sub(t, x, tarn_cast(t, c, dtype)), TARN_SHAPE(1, N));
+    tarn_tensor *y = tarn_sum(t, tarn_mul(t, x, tarn_matmul(t, x, h)), TARN_ALL_AXES, false);
+    return tarn_mul_scalar(t, y, 0.5 * q->scale);
+}
+
+static quadratic quadratic_new(tarn_params *params, const double *theta)
+{
+    quadratic q = {.scale = 1};
+    q.lower = tarn_params_add(params, "f1.w", TARN_SHAPE(LOWER));
+    q.upper = tarn_params_add(params, "f2.w", TARN_SHAPE(UPPER));
+    tarn_tensor *point = tarn_tensor_from(TARN_F64, TARN_SHAPE(N), theta);
+    assert_true(tarn_params_set_vector(params, point));
+    tarn_tensor_free(point);
+    return q;
+}
+
+static void times_h(const double *x, double *y)
+{
+    for (int i = 0; i < N; i++) {
+        y[i] = 0;
+        for (int j = 0; j < N; j++)
+            y[i] += H[i * N + j] * x[j];
+    }
+}
+
+static double dot(int n, const double *x, const double *y)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
+/* L at theta + a d + b e. */
+static double value_at(double a, const double *d, double b, const double *e)
+{
+    double x[N], hx[N];
+    for (int i = 0; i < N; i++)
+        x[i] = THETA[i] + a * d[i] + b * e[i];
+    times_h(x, hx);
+    return dot(N, x, hx) / 2;
+}
+
+static void near(double got, double want, double tolerance)
+{
+    if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
+        fail_msg("%.17g, expected %.17g", got, want);
+}
+
+/* ---- a network with everything that a loss can move ---- */
+
+typedef struct network {
+    tarn_params *params;
+    tarn_linear_layer f1, f2;
+    tarn_batchnorm_layer norm;
+    tarn_conv2d_layer conv;
+    tarn_tensor *x, *labels;
+} network;
+
+static tarn_tensor *network_loss(tarn_tape *t, void *context)
+{
+    network *n = context;
+    tarn_tensor *h = tarn_batchnorm_apply(t, &n->norm, tarn_conv2d_apply(t, &n->conv, n->x));
+    h = tarn_tanh(t, tarn_linear_apply(t, &n->f1, tarn_mean(t, h, TARN_AXES(1, 2), false)));
+    return tarn_cross_entropy(t, tarn_linear_apply(t, &n->f2, h), n->labels);
+}
+
+static network network_new(tarn_dtype dtype)
+{
+    network n = {.params = tarn_params_new(dtype)};
+    tarn_rng rng = tarn_rng_seed(3);
+    tarn_conv2d_init(&n.conv, n.params, "conv", &rng, 2, 6, 3, NULL);
+    tarn_batchnorm_init(&n.norm, n.params, "norm", 6, NULL);
+    tarn_linear_init(&n.f1, n.params, "f1", &rng, 6, 5, NULL);
+    tarn_linear_init(&n.f2, n.params, "f2", &rng, 5, 3, NULL);
+    rng = tarn_rng_seed(4); /* what f32 drew is not what f64 drew */
+    tarn_tensor *x = tarn_tensor_uniform_new(TARN_F64, TARN_SHAPE(8, 6, 6, 2), &rng, -1, 1);
+    tarn_tensor *point = tarn_tensor_uniform_new(TARN_F64, TARN_SHAPE(tarn_params_numel(n.params)), &rng, -1, 1);
+    n.x = tarn_tensor_new(dtype, TARN_SHAPE(8, 6, 6, 2));
+    assert_true(tarn_copy(n.x, x) && tarn_params_set_vector(n.params, point));
+    n.labels = tarn_tensor_from(TARN_I32, TARN_SHAPE(8), (int32_t[]){0, 1, 2, 2, 1, 0, 0, 1});
+    tarn_tensor_free(x), tarn_tensor_free(point);
+    assert_null(tarn_error());
+    return n;
+}
+
+static void network_free(network *n)
+{
+    tarn_tape_reset(f.t);
+    tarn_tensor_free(n->x), tarn_tensor_free(n->labels);
+    tarn_params_free(n->params);
+}
+
+static bool every_batch(void *context, int64_t batch)
+{
+    (void)context, (void)batch;
+    return true;
+}
+
+/* Everything that is measured, one after the other. */
+typedef struct measured {
+    double line[5], plane[3 * 4];
+    tarn_gradient_probe_report probe;
+    tarn_gradient_shift_report shift;
+    tarn_gradient_noise_report noise;
+} measured;
+
+static measured measure(const tarn_objective *o)
+{
+    measured m;
+    memset(&m, 0, sizeof m);
+    tarn_rng rng = tarn_rng_seed(5);
+    tarn_tensor *d = tarn_direction_random_new(o->params, &rng, NULL);
+    tarn_tensor *e = tarn_direction_random_new(o->params, &rng, &(tarn_direction_opts){.orthogonal_to = d});
+    tarn_tensor *line = tarn_slice1d_new(o, &(tarn_slice_axis){d, -1, 1, 5}, NULL);
+    tarn_tensor *plane = tarn_slice2d_new(o, &(tarn_slice_axis){d, -1, 1, 3}, &(tarn_slice_axis){e, 0, 0.6, 4}, NULL);
+    expect_shape(line, TARN_SHAPE(5));
+    expect_shape(plane, TARN_SHAPE(3, 4));
+    memcpy(m.line, tarn_data(line), sizeof m.line);
+    memcpy(m.plane, tarn_data(plane), sizeof m.plane);
+    assert_true(tarn_gradient_probe(o, NULL, &m.probe));
+    assert_true(tarn_gradient_shift(o, "f2.", NULL, 0.1, &m.shift));
+    assert_true(tarn_gradient_noise(o, 3, 8, every_batch, &m.noise));
+    tarn_tensor_free(d), tarn_tensor_free(e), tarn_tensor_free(line), tarn_tensor_free(plane);
+    return m;
+}
+
+static void *everything(const tarn_params *params, size_t *bytes)
+{
+    *bytes = 0;
+    for (size_t i = 0; i < tarn_params_count(params); i++)
+        *bytes += 2 * tarn__bytes(tarn_params_at(params, i));
+    char *all = calloc(1, *bytes), *at = all;
+    assert_non_null(all);
+    for (size_t i = 0; i < tarn_params_count(params); i++) {
+        const tarn_tensor *x = tarn_params_at(params, i);
+        memcpy(at, x->data, tarn__bytes(x));
+        if (x->grad)
+            memcpy(at + tarn__bytes(x), x->grad->data, tarn__bytes(x));
+        at += 2 * tarn__bytes(x);
+    }
+    return all;
+}
+
+static void the_store_stays_as_it_was(void **state)
+{
+    (void)state;
+    for (int training = 0; training < 2; training++) {
+        network n = network_new(TARN_F64);
+        const tarn_objective o = {network_loss, &n, n.params, f.t};
+        tarn_tape_set_training(f.t, true);
+        assert_true(tarn_backward(f.t, network_loss(f.t, &n))); /* gradients and running statistics worth keeping */
+        tarn_tape_set_training(f.t, training);
+        size_t bytes;
+        void *before = everything(n.params, &bytes);
+        double value = tarn_objective_value(&o);
+        measured m = measure(&o);
+        void *after = everything(n.params, &bytes);
+        assert_memory_equal(before, after, bytes);
+        assert_int_equal(tarn_tape_training(f.t), training);
+        assert_true(m.line[2] == value && m.plane[4] == value && m.probe.loss == value); /* the middle is theta */
+        assert_true(m.noise.noise_norm == 0 && m.noise.noise_scale == 0);                /* the same batch each time */
+        assert_true(m.noise.mean_norm > 0 && m.noise.loss == value);
+        free(before), free(after);
+        network_free(&n);
+    }
+}
+
+static void bits_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    network n = network_new(TARN_F32);
+    const tarn_objective o = {network_loss, &n, n.params, f.t};
+    assert_true(tarn_set_threads(1));
+    measured one = measure(&o);
+    for (int threads = 2; threads <= 5; threads++) {
+        assert_true(tarn_set_threads(threads));
+        measured more = measure(&o);
+        assert_memory_equal(&one, &more, sizeof one);
+    }
+    assert_true(tarn_set_threads(1));
+    network_free(&n);
+}
+
+static void f32_is_f64_rounded(void **state)
+{
+    (void)state;
+    measured m[2];
+    for (int dtype = TARN_F32; dtype <= TARN_F64; dtype++) {
+        network n = network_new((tarn_dtype)dtype);
+        m[dtype] = measure(&(tarn_objective){network_loss, &n, n.params, f.t});
+        network_free(&n);
+    }
+    for (int i = 0; i < 5; i++)
+        near(m[0].line[i], m[1].line[i], 1e-5);
+    for (int i = 0; i < 12; i++)
+        near(m[0].plane[i], m[1].plane[i], 1e-5);
+    near(m[0].probe.lowest_loss, m[1].probe.lowest_loss, 1e-5);
+    near(m[0].probe.farthest, m[1].probe.farthest, 1e-5);
+    near(m[0].probe.beta, m[1].probe.beta, 1e-4);
+    near(m[0].shift.shift, m[1].shift.shift, 1e-5);
+}
+
+/* ---- directions ---- */
+
+static double filter_norm(const double *x, int64_t n, int64_t stride)
+{
+    double squares = 0;
+    for (int64_t i = 0; i < n; i++)
+        squares += x[i * stride] * x[i * stride];
+    return sqrt(squares);
+}
+
+/* conv.weight [3,3,2,6], conv.bias [6], norm gamma and beta [6] each, f1.weight [6,5], ... */
+static void filters_have_the_length_of_the_weights(void **state)
+{
+    (void)state;
+    network n = network_new(TARN_F64);
+    assert_string_equal(tarn_param_name(tarn_params_at(n.params, 0)), "conv.weight");
+    tarn_tensor *theta = tarn_params_vector_new(n.params);
+    for (int vectors = 0; vectors < 2; vectors++) {
+        tarn_tensor *d = tarn_direction_random_new(n.params, &f.rng, &(tarn_direction_opts){.vectors = vectors});
+        const double *a = tarn_data(theta), *b = tarn_data(d);
+        for (size_t i = 0; i < tarn_params_count(n.params); i++) {
+            const tarn_tensor *x = tarn_params_at(n.params, i);
+            if (!tarn_param_grad(x))
+                continue;
+            int64_t filters = tarn_ndim(x) > 1 ? tarn_dim(x, -1) : 1, size = tarn_numel(x) / filters;
+            for (int64_t k = 0; k < filters; k++) {
+                double want = tarn_ndim(x) > 1 || vectors ? filter_norm(a + k, size, filters) : 0;
+                near(filter_norm(b + k, size, filters), want, 1e-14);
+            }
+            a += tarn_numel(x), b += tarn_numel(x);
+        }
+        tarn_tensor_free(d);
+    }
+    tarn_tensor_free(theta);
+    network_free(&n);
+}
+
+static void a_second_direction_is_orthogonal(void **state)
+{
+    (void)state;
+    network n = network_new(TARN_F64);
+    int64_t p = tarn_params_numel(n.params);
+    for (int plain = 0; plain < 2; plain++) {
+        tarn_direction_opts o = {.plain = plain};
+        tarn_tensor *d = tarn_direction_random_new(n.params, &f.rng, &o);
+        o.orthogonal_to = d;
+        tarn_tensor *e = tarn_direction_random_new(n.params, &f.rng, &o);
+        const double *a = tarn_data(d), *b = tarn_data(e);
+        assert_true(filter_norm(b, p, 1) > 0.5);
+        assert_true(fabs(dot((int)p, a, b)) < 1e-13 * filter_norm(a, p, 1) * filter_norm(b, p, 1));
+        double own = 0; /* within the first filter of conv.weight [3,3,2,6] */
+        for (int k = 0; k < 18; k++)
+            own += a[6 * k] * b[6 * k];
+        assert_int_equal(fabs(own) < 1e-14, !plain);
+        tarn_tensor_free(d), tarn_tensor_free(e);
+    }
+    network_free(&n);
+}
+
+static void plain_directions_are_the_draws(void **state)
+{
+    (void)state;
+    tarn_params_add(f.p, "w", TARN_SHAPE(2, 3));
+    tarn_params_add(f.p, "b", TARN_SHAPE(3));
+    tarn_rng again = f.rng;
+    double want[9];
+    assert_true(tarn_rng_fill_normal_f64(&again, 9, want, 0, 1));
+    tarn_tensor *d = tarn_direction_random_new(f.p, &f.rng, &(tarn_direction_opts){.plain = true});
+    assert_memory_equal(tarn_data(d), want, sizeof want);
+    assert_true(f.rng.counter == again.counter);
+    assert_true(tarn_direction_normalize(f.p, d, NULL)); /* weights of zeros */
+    expect_equal(d, tarn_zeros(f.t, TARN_F64, TARN_SHAPE(9)), 0);
+    assert_true(tarn_fill(tarn_params_find(f.p, "w"), 2));
+    assert_true(tarn_direction_normalize(f.p, d, NULL)); /* a direction of zeros */
+    expect_equal(d, tarn_zeros(f.t, TARN_F64, TARN_SHAPE(9)), 0);
+    tarn_tensor_free(d);
+}
+
+/* ---- slices ---- */
+
+static void slices_are_the_quadratic(void **state)
+{
+    (void)state;
+    quadratic q = quadratic_new(f.p, THETA);
+    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
+    const double d[N] = {1, 0.5, -1, 2, 0}, e[N] = {0, 1, 1, -0.5, 3};
+    tarn_tensor *td = tarn_tensor_from(TARN_F64, TARN_SHAPE(N), d), *te = tarn_tensor_from(TARN_F64, TARN_SHAPE(N), e);
+    const tarn_slice_axis rows = {td, -0.3, 1.1, 6}, columns = {te, -0.7, 0.7, 7}, one = {te, 0.25, 9, 1};
+    tarn_tensor *line = tarn_slice1d_new(&o, &rows, NULL), *plane = tarn_slice2d_new(&o, &rows, &columns, NULL);
+    tarn_tensor *point = tarn_slice1d_new(&o, &one, NULL);
+    for (int i = 0; i < 6; i++) {
+        double a = tarn_slice_coordinate(&rows, i);
+        near(a, -0.3 + i * 0.28, 1e-15);
+        near(tarn__load(line, i), value_at(a, d, 0, e), 1e-14);
+        for (int k = 0; k < 7; k++)
+            near(tarn__load(plane, 7 * i + k), value_at(a, d, tarn_slice_coordinate(&columns, k), e), 1e-14);
+    }
+    assert_true(tarn_slice_coordinate(&rows, 0) == -0.3 && tarn_slice_coordinate(&rows, 5) == 1.1);
+    assert_true(tarn_slice_coordinate(&columns, 3) == 0);
+    near(tarn__load(point, 0), value_at(0, d, 0.25, e), 1e-14);
+    tarn_tensor_free(td), tarn_tensor_free(te), tarn_tensor_free(line), tarn_tensor_free(plane);
+    tarn_tensor_free(point);
+}
+
+typedef struct counter {
+    int64_t calls, done, total;
+} counter;
+
+static void count(void *context, int64_t done, int64_t total)
+{
+    counter *c = context;
+    *c = (counter){c->calls + 1, done, total};
+}
+
+static void progress_is_told_and_nan_is_kept(void **state)
+{
+    (void)state;
+    quadratic q = quadratic_new(f.p, THETA);
+    q.scale = NAN;
+    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
+    counter c = {0};
+    const tarn_slice_opts opts = {count, &c};
+    tarn_tensor *d = tarn_tensor_from(TARN_F64, TARN_SHAPE(N), THETA);
+    tarn_tensor *plane = tarn_slice2d_new(&o, &(tarn_slice_axis){d, 0, 1, 2}, &(tarn_slice_axis){d, 0, 1, 3}, &opts);
+    assert_null(tarn_error());
+    for (int i = 0; i < 6; i++)
+        assert_true(isnan(tarn__load(plane, i)));
+    assert_true(c.calls == 6 && c.done == 6 && c.total == 6);
+    tarn_gradient_probe_report probe;
+    assert_true(tarn_gradient_probe(&o, NULL, &probe));
+    assert_true(isnan(probe.loss) && isnan(probe.lowest_loss) && isnan(probe.highest_loss) && isnan(probe.beta));
+    tarn_tensor_free(d), tarn_tensor_free(plane);
+}
+
+static void a_direction_on_the_same_tape_is_an_error(void **state)
+{
+    (void)state;
+    quadratic q = quadratic_new(f.p, THETA);
+    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
+    tarn_tensor *d = tarn_ones(f.t, TARN_F64, TARN_SHAPE(N));
+    assert_null(tarn_slice1d_new(&o, &(tarn_slice_axis){d, 0, 1, 2}, NULL));
+    expect_error("objective's tape");
+}
+
+static void a_point_has_its_coordinates(void **state)
+{
+    (void)state;
+    const double d[N] = {1, 0.5, -1, 2, 0}, e[N] = {3, 1, 1, -0.5, 3},
+                 off[N] = {0, 2, 1, 0, -1}; /* off.d = off.e = 0 */
+    double at[N], ab[2];
+    assert_true(dot(N, d, off) == 0 && dot(N, e, off) == 0 && dot(N, d, e) != 0);
+    for (int i = 0; i < N; i++)
+        at[i] = THETA[i] + 0.75 * d[i] - 2 * e[i] + 0.1 * off[i];
+    tarn_tensor *t[4] = {tarn_constant(f.t, TARN_F64, TARN_SHAPE(N), THETA),
+                         tarn_constant(f.t, TARN_F64, TARN_SHAPE(N), d), tarn_constant(f.t, TARN_F64, TARN_SHAPE(N), e),
+                         tarn_constant(f.t, TARN_F64, TARN_SHAPE(N), at)};
+    near(tarn_slice_project(t[0], t[1], t[2], t[3], ab), 0.1 * sqrt(6), 1e-14);
+    near(ab[0], 0.75, 1e-14);
+    near(ab[1], -2, 1e-14);
+    near(tarn_slice_project(t[0], t[1], NULL, t[0], ab), 0, 0);
+    assert_true(ab[0] == 0 && ab[1] == 0);
+    tarn_tensor *between = tarn_direction_between_new(t[0], t[3]);
+    near(tarn_slice_project(t[0], between, NULL, t[3], ab), 0, 1e-14);
+    near(ab[0], 1, 1e-15);
+    tarn_tensor_free(between);
+}
+
+/* ---- gradients ---- */
+
+static void the_probe_knows_the_quadratic(void **state)
+{
+    (void)state;
+    for (int dtype = TARN_F32; dtype <= TARN_F64; dtype++) {
+        tarn_params *params = tarn_params_new((tarn_dtype)dtype);
+        quadratic q = quadratic_new(params, THETA);
+        double g[N], hg[N], step[N], tol = dtype == TARN_F64 ? 1e-13 : 1e-5;
+        times_h(THETA, g);
+        times_h(g, hg);
+        double length = sqrt(dot(N, g, g)), slope = sqrt(dot(N, hg, hg));
+        tarn_gradient_probe_report r;
+        assert_true(tarn_gradient_probe(&(tarn_objective){quadratic_loss, &q, params, f.t},
+                                        &(tarn_gradient_probe_opts){0.25, 0.5, 3}, &r));
+        near(r.loss, value_at(0, g, 0, g), tol);
+        near(r.gradient_norm, length, tol);
+        near(r.lowest_loss, value_at(-0.25, g, 0, g), tol); /* past the bottom already */
+        near(r.highest_loss, value_at(-0.5, g, 0, g), tol);
+        near(r.nearest, 0.25 * slope, tol);
+        near(r.farthest, 0.5 * slope, tol);
+        near(r.beta, slope / length, tol);
+        double eta[] = {0.25, 0.375, 0.5}, low = 1, high = -1;
+        for (int k = 0; k < 3; k++) {
+            for (int i = 0; i < N; i++)
+                step[i] = g[i] - eta[k] * hg[i];
+            double c = dot(N, g, step) / (length * sqrt(dot(N, step, step)));
+            low = c < low ? c : low, high = c > high ? c : high;
+        }
+        near(r.lowest_cosine, low, tol);
+        near(r.highest_cosine, high, tol);
+        tarn_params_free(params);
+    }
+}
+
+static void where_the_gradient_is_zero(void **state)
+{
+    (void)state;
+    quadratic q = quadratic_new(f.p, (const double[N]){0});
+    tarn_gradient_probe_report r;
+    assert_true(tarn_gradient_probe(&(tarn_objective){quadratic_loss, &q, f.p, f.t}, NULL, &r));
+    assert_true(r.gradient_norm == 0 && r.farthest == 0 && isnan(r.beta) && isnan(r.lowest_cosine));
+}
+
+/* G = (H x)_upper; the layer below goes to x_lower - lr (H x)_lower, so G' - G = -lr H_upper,lower (H x)_lower. */
+static void the_shift_is_the_mixed_curvature(void **state)
+{
+    (void)state;
+    quadratic q = quadratic_new(f.p, THETA);
+    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
+    const double lr = 0.3;
+    double g[N], after[UPPER], change[UPPER];
+    times_h(THETA, g);
+    for (int i = 0; i < UPPER; i++) {
+        change[i] = -lr * dot(LOWER, H + (LOWER + i) * N, g);
+        after[i] = g[LOWER + i] + change[i];
+    }
+    double before_norm = sqrt(dot(UPPER, g + LOWER, g + LOWER)), after_norm = sqrt(dot(UPPER, after, after));
+    tarn_gradient_shift_report r;
+    assert_true(tarn_gradient_shift(&o, "f2.", NULL, lr, &r));
+    near(r.before, before_norm, 1e-14);
+    near(r.after, after_norm, 1e-14);
+    near(r.shift, sqrt(dot(UPPER, change, change)), 1e-14);
+    near(r.relative, r.shift / before_norm, 1e-14);
+    near(r.cosine, dot(UPPER, g + LOWER, after) / (before_norm * after_norm), 1e-14);
+    assert_true(tarn_gradient_shift(&o, "f1.", NULL, lr, &r)); /* nothing lies below */
+    assert_true(r.shift == 0 && r.before == r.after && r.before > 0);
+    near(r.cosine, 1, 1e-15);
+    assert_true(
+        tarn_gradient_shift(&o, "f1.", (const char *const[]){"f2.", "f1.", NULL}, lr, &r)); /* as the caller says */
+    for (int i = 0; i < LOWER; i++)
+        change[i] = -lr * dot(UPPER, H + i * N + LOWER, g + LOWER);
+    near(r.shift, sqrt(dot(LOWER, change, change)), 1e-14);
+}
+
+static const double CENTERS[3][N] = {{1, 0, 2, 0, 0}, {0, -1, 1, 3, 0.5}, {2, 2, -4, 1, 1}};
+
+static bool choose(void *context, int64_t batch)
+{
+    quadratic *q = context;
+    memcpy(q->center, CENTERS[batch], sizeof q->center);
+    return batch < 2 || q->scale == 1;
+}
+
+/* g_i = H (x - c_i); McCandlish et al., A.1: both estimates from the mean square of one batch's gradient and of all. */
+static void the_noise_is_that_of_the_batches(void **state)
+{
+    (void)state;
+    quadratic q = quadratic_new(f.p, THETA);
+    const double size = 7;
+    double mean[N] = {0}, small = 0;
+    for (int k = 0; k < 3; k++) {
+        double x[N], g[N];
+        for (int i = 0; i < N; i++)
+            x[i] = THETA[i] - CENTERS[k][i];
+        times_h(x, g);
+        for (int i = 0; i < N; i++)
+            mean[i] += g[i] / 3;
+        small += dot(N, g, g) / 3;
+    }
+    double big = dot(N, mean, mean);
+    double squared = (3 * size * big - size * small) / (3 * size - size),
+           sigma = (small - big) / (1 / size - 1 / (3 * size));
+    tarn_gradient_noise_report r;
+    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
+    assert_true(tarn_gradient_noise(&o, 3, 7, choose, &r));
+    near(r.mean_norm, sqrt(big), 1e-14);
+    near(r.noise_norm, sqrt(sigma / size), 1e-14);
+    near(r.gradient_squared, squared, 1e-13);
+    near(r.noise_scale, sigma / squared, 1e-13);
+    q.scale = 2;
+    assert_false(tarn_gradient_noise(&o, 3, 7, choose, &r)); /* the third cannot be selected */
+    expect_error("batch 2 of 3");
+    assert_true(r.mean_norm == 0 && r.noise_scale == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_store_stays_as_it_was),
+        TEST(bits_do_not_depend_on_threads),
+        TEST(f32_is_f64_rounded),
+        TEST(filters_have_the_length_of_the_weights),
+        TEST(a_second_direction_is_orthogonal),
+        TEST(plain_directions_are_the_draws),
+        TEST(slices_are_the_quadratic),
+        TEST(progress_is_told_and_nan_is_kept),
+        TEST(a_direction_on_the_same_tape_is_an_error),
+        TEST(a_point_has_its_coordinates),
+        TEST(the_probe_knows_the_quadratic),
+        TEST(where_the_gradient_is_zero),
+        TEST(the_shift_is_the_mixed_curvature),
+        TEST(the_noise_is_that_of_the_batches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
