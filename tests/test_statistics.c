@@ -60,6 +60,8 @@ static void nan_and_infinities(void **state)
     assert_true(quantile_of(4, ends, 0.9) == INFINITY); /* between two of them */
     assert_true(quantile_of(4, ends, 1) == INFINITY);
     assert_true(quantile_of(2, (double[]){-1.7e308, 1.7e308}, 0.5) == 0);
+    for (int i = 0; i <= 50; i++) /* between two that are equal nothing is rounded */
+        assert_true(quantile_of(3, (double[]){0.1, 0.1, 0.1}, i / 50.0) == 0.1);
 }
 
 static void a_failure_leaves_the_results(void **state)

@@ -1,77 +1,7 @@
-/* Slices, and gradients compared, on quadratics where every number is known, and on a network with BatchNorm. */
-#include "tests/layers_cases.h"
+/* Slices and their directions, and that the store stays as it was. */
+#include "tests/surface_cases.h"
 
-#include "autograd/surface.h"
 #include "tensor/threads.h"
-
-enum { LOWER = 2, UPPER = 3, N = LOWER + UPPER };
-
-/* L = 1/2 (x-c).H (x-c) over two layers' parameters, x = ("f1.w", "f2.w"). */
-static const double H[N * N] = {4,   1, 0.5, -1, 0,   1, 3,  0, 2,    0.25, 0.5, 0, 5,
-                                0.5, 1, -1,  2,  0.5, 6, -2, 0, 0.25, 1,    -2,  2};
-static const double THETA[N] = {1, -2, 0.5, 3, -1};
-
-typedef struct quadratic {
-    tarn_tensor *lower, *upper;
-    double center[N];
-    double scale; /* of the loss; may be NaN */
-} quadratic;
-
-static tarn_tensor *quadratic_loss(tarn_tape *t, void *context)
-{
-    const quadratic *q = context;
-    tarn_dtype dtype = tarn_tensor_dtype(q->lower);
-    tarn_tensor *c = tarn_constant(t, TARN_F64, TARN_SHAPE(N), q->center);
-    tarn_tensor *h = tarn_cast(t, tarn_constant(t, TARN_F64, TARN_SHAPE(N, N), H), dtype);
-    tarn_tensor *x = tarn_concat(t, 2, (tarn_tensor *[]){q->lower, q->upper}, 0);
-    x = tarn_reshape(t, tarn_sub(t, x, tarn_cast(t, c, dtype)), TARN_SHAPE(1, N));
-    tarn_tensor *y = tarn_sum(t, tarn_mul(t, x, tarn_matmul(t, x, h)), TARN_ALL_AXES, false);
-    return tarn_mul_scalar(t, y, 0.5 * q->scale);
-}
-
-static quadratic quadratic_new(tarn_params *params, const double *theta)
-{
-    quadratic q = {.scale = 1};
-    q.lower = tarn_params_add(params, "f1.w", TARN_SHAPE(LOWER));
-    q.upper = tarn_params_add(params, "f2.w", TARN_SHAPE(UPPER));
-    tarn_tensor *point = tarn_tensor_from(TARN_F64, TARN_SHAPE(N), theta);
-    assert_true(tarn_params_set_vector(params, point));
-    tarn_tensor_free(point);
-    return q;
-}
-
-static void times_h(const double *x, double *y)
-{
-    for (int i = 0; i < N; i++) {
-        y[i] = 0;
-        for (int j = 0; j < N; j++)
-            y[i] += H[i * N + j] * x[j];
-    }
-}
-
-static double dot(int n, const double *x, const double *y)
-{
-    double sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += x[i] * y[i];
-    return sum;
-}
-
-/* L at theta + a d + b e. */
-static double value_at(double a, const double *d, double b, const double *e)
-{
-    double x[N], hx[N];
-    for (int i = 0; i < N; i++)
-        x[i] = THETA[i] + a * d[i] + b * e[i];
-    times_h(x, hx);
-    return dot(N, x, hx) / 2;
-}
-
-static void near(double got, double want, double tolerance)
-{
-    if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
-        fail_msg("%.17g, expected %.17g", got, want);
-}
 
 /* ---- a network with everything that a loss can move ---- */
 
@@ -394,122 +324,6 @@ static void a_point_has_its_coordinates(void **state)
     tarn_tensor_free(between);
 }
 
-/* ---- gradients ---- */
-
-static void the_probe_knows_the_quadratic(void **state)
-{
-    (void)state;
-    for (int dtype = TARN_F32; dtype <= TARN_F64; dtype++) {
-        tarn_params *params = tarn_params_new((tarn_dtype)dtype);
-        quadratic q = quadratic_new(params, THETA);
-        double g[N], hg[N], step[N], tol = dtype == TARN_F64 ? 1e-13 : 1e-5;
-        times_h(THETA, g);
-        times_h(g, hg);
-        double length = sqrt(dot(N, g, g)), slope = sqrt(dot(N, hg, hg));
-        tarn_gradient_probe_report r;
-        assert_true(tarn_gradient_probe(&(tarn_objective){quadratic_loss, &q, params, f.t},
-                                        &(tarn_gradient_probe_opts){0.25, 0.5, 3}, &r));
-        near(r.loss, value_at(0, g, 0, g), tol);
-        near(r.gradient_norm, length, tol);
-        near(r.lowest_loss, value_at(-0.25, g, 0, g), tol); /* past the bottom already */
-        near(r.highest_loss, value_at(-0.5, g, 0, g), tol);
-        near(r.nearest, 0.25 * slope, tol);
-        near(r.farthest, 0.5 * slope, tol);
-        near(r.beta, slope / length, tol);
-        double eta[] = {0.25, 0.375, 0.5}, low = 1, high = -1;
-        for (int k = 0; k < 3; k++) {
-            for (int i = 0; i < N; i++)
-                step[i] = g[i] - eta[k] * hg[i];
-            double c = dot(N, g, step) / (length * sqrt(dot(N, step, step)));
-            low = c < low ? c : low, high = c > high ? c : high;
-        }
-        near(r.lowest_cosine, low, tol);
-        near(r.highest_cosine, high, tol);
-        tarn_params_free(params);
-    }
-}
-
-static void where_the_gradient_is_zero(void **state)
-{
-    (void)state;
-    quadratic q = quadratic_new(f.p, (const double[N]){0});
-    tarn_gradient_probe_report r;
-    assert_true(tarn_gradient_probe(&(tarn_objective){quadratic_loss, &q, f.p, f.t}, NULL, &r));
-    assert_true(r.gradient_norm == 0 && r.farthest == 0 && isnan(r.beta) && isnan(r.lowest_cosine));
-}
-
-/* G = (H x)_upper; the layer below goes to x_lower - lr (H x)_lower, so G' - G = -lr H_upper,lower (H x)_lower. */
-static void the_shift_is_the_mixed_curvature(void **state)
-{
-    (void)state;
-    quadratic q = quadratic_new(f.p, THETA);
-    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
-    const double lr = 0.3;
-    double g[N], after[UPPER], change[UPPER];
-    times_h(THETA, g);
-    for (int i = 0; i < UPPER; i++) {
-        change[i] = -lr * dot(LOWER, H + (LOWER + i) * N, g);
-        after[i] = g[LOWER + i] + change[i];
-    }
-    double before_norm = sqrt(dot(UPPER, g + LOWER, g + LOWER)), after_norm = sqrt(dot(UPPER, after, after));
-    tarn_gradient_shift_report r;
-    assert_true(tarn_gradient_shift(&o, "f2.", NULL, lr, &r));
-    near(r.before, before_norm, 1e-14);
-    near(r.after, after_norm, 1e-14);
-    near(r.shift, sqrt(dot(UPPER, change, change)), 1e-14);
-    near(r.relative, r.shift / before_norm, 1e-14);
-    near(r.cosine, dot(UPPER, g + LOWER, after) / (before_norm * after_norm), 1e-14);
-    assert_true(tarn_gradient_shift(&o, "f1.", NULL, lr, &r)); /* nothing lies below */
-    assert_true(r.shift == 0 && r.before == r.after && r.before > 0);
-    near(r.cosine, 1, 1e-15);
-    assert_true(
-        tarn_gradient_shift(&o, "f1.", (const char *const[]){"f2.", "f1.", NULL}, lr, &r)); /* as the caller says */
-    for (int i = 0; i < LOWER; i++)
-        change[i] = -lr * dot(UPPER, H + i * N + LOWER, g + LOWER);
-    near(r.shift, sqrt(dot(LOWER, change, change)), 1e-14);
-}
-
-static const double CENTERS[3][N] = {{1, 0, 2, 0, 0}, {0, -1, 1, 3, 0.5}, {2, 2, -4, 1, 1}};
-
-static bool choose(void *context, int64_t batch)
-{
-    quadratic *q = context;
-    memcpy(q->center, CENTERS[batch], sizeof q->center);
-    return batch < 2 || q->scale == 1;
-}
-
-/* g_i = H (x - c_i); McCandlish et al., A.1: both estimates from the mean square of one batch's gradient and of all. */
-static void the_noise_is_that_of_the_batches(void **state)
-{
-    (void)state;
-    quadratic q = quadratic_new(f.p, THETA);
-    const double size = 7;
-    double mean[N] = {0}, small = 0;
-    for (int k = 0; k < 3; k++) {
-        double x[N], g[N];
-        for (int i = 0; i < N; i++)
-            x[i] = THETA[i] - CENTERS[k][i];
-        times_h(x, g);
-        for (int i = 0; i < N; i++)
-            mean[i] += g[i] / 3;
-        small += dot(N, g, g) / 3;
-    }
-    double big = dot(N, mean, mean);
-    double squared = (3 * size * big - size * small) / (3 * size - size),
-           sigma = (small - big) / (1 / size - 1 / (3 * size));
-    tarn_gradient_noise_report r;
-    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
-    assert_true(tarn_gradient_noise(&o, 3, 7, choose, &r));
-    near(r.mean_norm, sqrt(big), 1e-14);
-    near(r.noise_norm, sqrt(sigma / size), 1e-14);
-    near(r.gradient_squared, squared, 1e-13);
-    near(r.noise_scale, sigma / squared, 1e-13);
-    q.scale = 2;
-    assert_false(tarn_gradient_noise(&o, 3, 7, choose, &r)); /* the third cannot be selected */
-    expect_error("batch 2 of 3");
-    assert_true(r.mean_norm == 0 && r.noise_scale == 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -523,10 +337,6 @@ int main(void)
         TEST(progress_is_told_and_nan_is_kept),
         TEST(a_direction_on_the_same_tape_is_an_error),
         TEST(a_point_has_its_coordinates),
-        TEST(the_probe_knows_the_quadratic),
-        TEST(where_the_gradient_is_zero),
-        TEST(the_shift_is_the_mixed_curvature),
-        TEST(the_noise_is_that_of_the_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
