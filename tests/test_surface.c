@@ -291,6 +291,26 @@ static void progress_is_told_and_nan_is_kept(void **state)
     tarn_tensor_free(d), tarn_tensor_free(plane);
 }
 
+static void read_elsewhere(void *context, int64_t done, int64_t total)
+{
+    (void)done, (void)total;
+    tarn_run(context);
+}
+
+/* Rather than computed from parameters that are not the ones it was recorded with. */
+static void a_value_of_another_tape_is_an_error_meanwhile(void **state)
+{
+    (void)state;
+    quadratic q = quadratic_new(f.p, THETA);
+    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
+    tarn_tape *other = tarn_tape_new();
+    tarn_tensor *pending = tarn_exp(other, q.lower), *d = tarn_tensor_from(TARN_F64, TARN_SHAPE(N), THETA);
+    assert_null(tarn_slice1d_new(&o, &(tarn_slice_axis){d, 1, 2, 2}, &(tarn_slice_opts){read_elsewhere, pending}));
+    expect_error("tarn_exp");
+    tarn_tensor_free(d);
+    tarn_tape_free(other);
+}
+
 static void a_direction_on_the_same_tape_is_an_error(void **state)
 {
     (void)state;
@@ -335,6 +355,7 @@ int main(void)
         TEST(plain_directions_are_the_draws),
         TEST(slices_are_the_quadratic),
         TEST(progress_is_told_and_nan_is_kept),
+        TEST(a_value_of_another_tape_is_an_error_meanwhile),
         TEST(a_direction_on_the_same_tape_is_an_error),
         TEST(a_point_has_its_coordinates),
     };
