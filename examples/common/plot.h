@@ -61,7 +61,8 @@ typedef struct plot_axis {
     const char *label; /* with the unit: "time [s]" */
     bool log;
     double low, high; /* the range shown; equal: fitted to the data */
-    int n_ticks;      /* above 0: names stand at 0, 1, ... n_ticks - 1 in place of numbers; not with log */
+    int n_ticks;      /* above 0: names stand at 0, 1, ... n_ticks - 1 in place of numbers; not with log.
+                      NULL or empty: no tick there */
     const char *const *tick_names;
     bool reversed; /* low values at the right, or at the top: row 0 of a table above the others */
 } plot_axis;

@@ -157,7 +157,7 @@ static void axis_ticks(plot__ticks *t, const plot_axis *axis, const plot__scale 
     t->n = 0;
     t->names = axis->tick_names;
     for (int i = 0; i < axis->n_ticks; i += every)
-        if (i >= s->low && i <= s->high)
+        if (i >= s->low && i <= s->high && axis->tick_names[i] && *axis->tick_names[i])
             t->value[t->n++] = i;
 }
 
