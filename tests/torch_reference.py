@@ -3,7 +3,7 @@
 
 usage: tests/torch_reference.py [--programs build/tests] [--record]
 
-Runs test_torch, test_torch_ops and test_torch_norms with --dump, reads their inputs and results, computes
+Runs test_torch, test_torch_ops and the other test_torch_* with --dump, reads their inputs and results, computes
 the results again in PyTorch from the inputs, and prints a table of how far apart they are. Exits with 1 if any element is further
 off than 1e-10 (f64) or 1e-4 (f32) of its tensor's largest; tests/torch_fixture.h tells the rule in full.
 tarn's f32 is compared with PyTorch's f32, and with PyTorch's f64 from the same f32 inputs ("f32 : f64").
@@ -37,6 +37,7 @@ except ImportError:
     print("[  SKIPPED ] 1 test(s), listed below:\n[  SKIPPED ] pytorch")
     sys.exit(0)
 
+sys.dont_write_bytecode = True  # nothing new among the sources
 from torch_optim_reference import optim_reference  # needs torch
 
 FIXTURES = pathlib.Path(__file__).resolve().parent / "fixtures"
