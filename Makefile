@@ -100,7 +100,7 @@ OBJECTS   = $(LIB_OBJ) $(COMMON) $(BENCH_HELP) $(TEST_HELP) $(addsuffix .o,$(EXA
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all tests cnn test test-aarch64 bench valgrind deps install uninstall format check-format clean help FORCE
+.PHONY: all tests cnn lecture test test-aarch64 bench valgrind deps install uninstall format check-format clean help FORCE
 
 # Building starts in another make, so that it finds what was installed; with every processor, unless -j says
 # otherwise.
@@ -179,6 +179,14 @@ cnn: ## train the example network on Fashion-MNIST and draw what happened; optio
 	$(NEED) build $(if $(findstring --data,$(ARGS)),,data)
 	$(call build,$(BUILD)/examples/cnn)
 	$(BUILD)/examples/cnn $(ARGS)
+
+# P="surface landscape" runs these two only.
+LECTURE = $(filter-out cnn hello,$(EXAMPLES:$(BUILD)/examples/%=%))
+P      ?= $(LECTURE)
+lecture: ## run the programs of docs/lecture.md, or those named in P="surface landscape"; options in ARGS="..."
+	$(NEED) build $(if $(findstring --data,$(ARGS)),,data)
+	$(call build,$(P:%=$(BUILD)/examples/%))
+	@set -e; for program in $(P); do echo "$$program"; $(BUILD)/examples/$$program $(ARGS); echo; done
 
 # T="rng ops" runs tests/test_rng.c and tests/test_ops.c only. The scripts look at the plain build.
 SCRIPTS   = $(patsubst tests/test_%.sh,%,$(wildcard tests/test_*.sh))
