@@ -31,7 +31,25 @@ void training_free(training_log *log)
     *log = (training_log){0};
 }
 
-training_score training_evaluate(const stack *net, tarn_dataset *data)
+tarn_tensor *training_squared_error(tarn_tape *t, tarn_tensor *outputs, tarn_tensor *labels, void *context)
+{
+    (void)context;
+    tarn_tensor *target = tarn_one_hot(t, labels, tarn_dim(outputs, -1), tarn_tensor_dtype(outputs));
+    tarn_tensor *e = tarn_square(t, tarn_sub(t, tarn_softmax(t, outputs), target));
+    return tarn_mean(t, tarn_sum(t, e, TARN_AXES(-1), false), TARN_ALL_AXES, false);
+}
+
+static tarn_tensor *loss_of(const training_opts *o, tarn_tape *t, tarn_tensor *outputs, tarn_tensor *labels)
+{
+    return o->loss_of ? o->loss_of(t, outputs, labels, o->context) : tarn_cross_entropy(t, outputs, labels);
+}
+
+static tarn_tensor *accuracy_of(const training_opts *o, tarn_tape *t, tarn_tensor *outputs, tarn_tensor *labels)
+{
+    return tarn_accuracy(t, o->scores_of ? o->scores_of(t, outputs, o->context) : outputs, labels);
+}
+
+static training_score evaluate(const stack *net, tarn_dataset *data, const training_opts *o)
 {
     const tarn_loader_opts opts = {
         .batch_size = EVALUATION_BATCH, .mean = STUDY_PIXEL_MEAN, .std = STUDY_PIXEL_STD, .ahead = -1};
@@ -42,16 +60,21 @@ training_score training_evaluate(const stack *net, tarn_dataset *data)
     tarn_tape_set_training(t, false);
     tarn_tape_set_grad(t, false);
     while (tarn_loader_next(loader, t, &batch)) {
-        tarn_tensor *logits = stack_apply(t, net, batch.x);
-        const double n = (double)tarn_dim(logits, 0);
-        sum.loss += n * tarn_item(tarn_cross_entropy(t, logits, batch.labels));
-        sum.accuracy += n * tarn_item(tarn_accuracy(t, logits, batch.labels));
+        tarn_tensor *outputs = stack_apply(t, net, batch.x);
+        const double n = (double)tarn_dim(outputs, 0);
+        sum.loss += n * tarn_item(loss_of(o, t, outputs, batch.labels));
+        sum.accuracy += n * tarn_item(accuracy_of(o, t, outputs, batch.labels));
         tarn_tape_reset(t);
     }
     const double n = (double)tarn_dataset_count(data);
     tarn_tape_free(t);
     tarn_loader_free(loader);
     return (training_score){sum.loss / n, sum.accuracy / n};
+}
+
+training_score training_evaluate(const stack *net, tarn_dataset *data)
+{
+    return evaluate(net, data, &(training_opts){0});
 }
 
 typedef struct running {
@@ -68,7 +91,7 @@ typedef struct running {
 static void look(running *r)
 {
     training_log *log = r->log;
-    const training_score score = training_evaluate(r->net, r->valid);
+    const training_score score = evaluate(r->net, r->valid, r->opts);
     log->check_step[log->checks] = (double)log->steps;
     log->valid_loss[log->checks] = score.loss;
     log->train_accuracy[log->checks] = r->seen > 0 ? r->hits / r->seen : NAN;
@@ -86,13 +109,13 @@ static void step(running *r, const tarn_batch *batch)
     tarn_optim_set_lr(r->optim, log->lr[at]);
     if (o->before_step)
         o->before_step(at, r->net, batch, o->context);
-    tarn_tensor *logits = stack_apply(r->tape, r->net, batch->x);
-    tarn_tensor *loss = tarn_cross_entropy(r->tape, logits, batch->labels);
+    tarn_tensor *outputs = stack_apply(r->tape, r->net, batch->x);
+    tarn_tensor *loss = loss_of(o, r->tape, outputs, batch->labels);
     tarn_backward(r->tape, loss);
     log->loss[at] = tarn_item(loss);
     log->grad_norm[at] = tarn_params_grad_norm(r->net->params);
-    const double n = (double)tarn_dim(logits, 0);
-    r->hits += n * tarn_item(tarn_accuracy(r->tape, logits, batch->labels));
+    const double n = (double)tarn_dim(outputs, 0);
+    r->hits += n * tarn_item(accuracy_of(o, r->tape, outputs, batch->labels));
     r->seen += n;
     if (tarn_error())
         return;

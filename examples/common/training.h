@@ -22,9 +22,13 @@ typedef struct training_opts {
     double momentum; /* of the gradient descent that is used unless optim_new is given */
     double hopeless; /* a loss above this ends the run; 0 means 1e4 */
     tarn_optim *(*optim_new)(tarn_params *params, double lr, void *context);
+    tarn_tensor *(*loss_of)(tarn_tape *t, tarn_tensor *outputs, tarn_tensor *labels,
+                            void *context); /* NULL: the cross-entropy of the outputs as logits */
+    /* [N,10], the largest of a row being the answer that accuracy counts. NULL: the outputs */
+    tarn_tensor *(*scores_of)(tarn_tape *t, tarn_tensor *outputs, void *context);
     double (*lr_at)(int64_t step, const training_log *log, void *context);                       /* NULL: lr */
     void (*before_step)(int64_t step, const stack *net, const tarn_batch *batch, void *context); /* NULL: nothing */
-    void *context;                                                                               /* of the three */
+    void *context;                                                                               /* of the five */
     const char *label; /* of the progress bar; NULL: no bar */
 } training_opts;
 
@@ -34,7 +38,11 @@ bool training_run(training_log *log, const stack *net, tarn_dataset *train, tarn
                   const training_opts *opts);
 void training_free(training_log *log);
 
-/* Mean loss and accuracy over a dataset, in evaluation. */
+/* For training_opts.loss_of: e = sum over i of (target_i - softmax(outputs)_i)^2, target one-hot, the mean over the
+ * batch. */
+tarn_tensor *training_squared_error(tarn_tape *t, tarn_tensor *outputs, tarn_tensor *labels, void *context);
+
+/* Mean loss (the cross-entropy) and accuracy over a dataset, in evaluation. */
 typedef struct training_score {
     double loss, accuracy;
 } training_score;
