@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DISTURBED_SCALE 1.25
+#define DISTURBED_SHIFT 0.5
+
 enum { SIDE = 28, CLASSES = 10, STAGES = 3 };
 
 const char *stack_norm_name(stack_norm norm)
@@ -123,7 +126,17 @@ static tarn_tensor *apply_weights(tarn_tape *t, const stack *s, int i, tarn_tens
     }
 }
 
-static tarn_tensor *apply_norm(tarn_tape *t, const stack *s, int i, tarn_tensor *x)
+static tarn_tensor *disturbed(tarn_tape *t, const stack *s, int i, tarn_tensor *x)
+{
+    tarn_rng *rng = s->opts.disturbance;
+    if (!rng || !tarn_tape_training(t))
+        return x;
+    tarn_tensor *scale = tarn_uniform(t, TARN_F32, TARN_SHAPE(width_of(s, i)), rng, 1, DISTURBED_SCALE);
+    tarn_tensor *shift = tarn_uniform(t, TARN_F32, TARN_SHAPE(width_of(s, i)), rng, -DISTURBED_SHIFT, DISTURBED_SHIFT);
+    return tarn_add(t, tarn_mul(t, x, scale), shift);
+}
+
+static tarn_tensor *normalized(tarn_tape *t, const stack *s, int i, tarn_tensor *x)
 {
     const stack_normalization *l = &s->norm[i];
     switch (s->opts.norm) {
@@ -143,6 +156,11 @@ static tarn_tensor *apply_norm(tarn_tape *t, const stack *s, int i, tarn_tensor 
     default:
         return x;
     }
+}
+
+static tarn_tensor *apply_norm(tarn_tape *t, const stack *s, int i, tarn_tensor *x)
+{
+    return disturbed(t, s, i, normalized(t, s, i, x));
 }
 
 tarn_tensor *stack_apply_and_show(tarn_tape *t, const stack *s, tarn_tensor *x, tarn_tensor **inputs,

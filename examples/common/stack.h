@@ -32,6 +32,11 @@ typedef struct stack_opts {
     stack_norm norm;
     bool norm_after;               /* the activation, not before it */
     tarn_batch_renorm_opts renorm; /* of STACK_BATCH_RENORM */
+
+    /* Not NULL: in training, behind its normalization, each channel is scaled by 1 to 1.25 and shifted by up to 0.5 in
+     * either direction, drawn anew for every layer and batch: the disturbed BatchNorm of Santurkar et al. 2018
+     * (1805.11604, section 2.2), with their ranges. */
+    tarn_rng *disturbance;
 } stack_opts;
 
 /* A layer's weights, by stack_opts.convolutions and whether they are normalized. */
