@@ -1,6 +1,7 @@
 /* L3, L5, L7, L11: where a normalization stands, what BatchNorm learns and over what it averages, and what the ones that
  * followed it average over instead. */
 #include "autograd/gradcheck.h"
+#include "tensor/eigen.h"
 #include "tests/layers_cases.h"
 
 enum { DEPTH = 6, FEATURES = 8, WIDTH = 16, EXAMPLES = 64, GROUPS = 2, TRAINING_STEPS = 120 };
@@ -265,6 +266,46 @@ static void batch_renorm_trains_the_network_that_is_used(void **state)
     tarn_tensor_free(x), tarn_tensor_free(served);
 }
 
+static tarn_tensor *unit_vectors(int64_t n)
+{
+    return tarn_one_hot(f.t, tarn_arange(f.t, TARN_I32, n, 0, 1), n, TARN_F64);
+}
+
+/* g is the length of what leads to an output, and v says its direction only. */
+static void weight_norm_learns_lengths_apart(void **state)
+{
+    (void)state;
+    tarn_weightnorm_linear_layer l;
+    assert_true(tarn_weightnorm_linear_init(&l, f.p, "w", &f.rng, C, 3, &(tarn_linear_opts){.no_bias = true}));
+    tarn_tensor *before = tarn_tensor_clone(tarn_weightnorm_linear_apply(f.t, &l, unit_vectors(C)));
+    expect_equal(before, l.linear.weight, 1e-14);
+    tarn_tensor *longer = tarn_tensor_clone(tarn_mul_scalar(f.t, l.linear.weight, 7));
+    memcpy(tarn_mutable_data(l.linear.weight), tarn_data(longer), sizeof(double) * C * 3);
+    memcpy(tarn_mutable_data(l.g), (double[]){1, 2, 3}, sizeof(double) * 3);
+    tarn_tensor *w = tarn_weightnorm_linear_apply(f.t, &l, unit_vectors(C));
+    expect_equal(tarn_sqrt(f.t, tarn_sum(f.t, tarn_square(f.t, w), TARN_AXES(0), false)), l.g, 1e-14);
+    tarn_tensor *old = tarn_sqrt(f.t, tarn_sum(f.t, tarn_square(f.t, before), TARN_AXES(0), false));
+    expect_equal(tarn_div(f.t, w, l.g), tarn_div(f.t, before, old), 1e-14);
+    tarn_tape_reset(f.t);
+    tarn_tensor_free(before), tarn_tensor_free(longer);
+}
+
+/* The layer stretches nothing: the largest eigenvalue of w^T w is 1. */
+static void spectral_norm_divides_by_the_largest_singular_value(void **state)
+{
+    (void)state;
+    tarn_spectralnorm_linear_layer l;
+    assert_true(tarn_spectralnorm_linear_init(&l, f.p, "s", &f.rng, C, 3, &(tarn_linear_opts){.no_bias = true},
+                                              &(tarn_spectralnorm_opts){.iterations = 100}));
+    tarn_tensor *w = tarn_spectralnorm_linear_apply(f.t, &l, unit_vectors(C));
+    tarn_tensor *square = tarn_tensor_clone(tarn_matmul(f.t, tarn_transpose(f.t, w, 0, 1), w));
+    tarn_tensor *values = tarn_symmetric_eigen_new(square, NULL);
+    const double *value = tarn_data(values);
+    assert_true(value && fabs(value[2] - 1) < 1e-12 && value[1] < 0.999);
+    tarn_tape_reset(f.t);
+    tarn_tensor_free(square), tarn_tensor_free(values);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +318,8 @@ int main(void)
         TEST(each_averages_over_its_own_axes),
         TEST(only_batchnorm_sees_the_other_examples),
         TEST(batch_renorm_trains_the_network_that_is_used),
+        TEST(weight_norm_learns_lengths_apart),
+        TEST(spectral_norm_divides_by_the_largest_singular_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
