@@ -32,6 +32,9 @@ bool tarn__objective_begin(tarn__evaluation *e, const char *who, const tarn_obje
     *e = (tarn__evaluation){.who = who, .f = f};
     if (!is_usable(who, f))
         return false;
+    if (f->tape->arena.used > 0)
+        return tarn_fail(
+            "%s: something lies on the objective's tape, and would go: reset it, or give the objective another", who);
     e->numel = tarn_params_numel(f->params);
     if (e->numel == 0)
         return tarn_fail("%s: the objective's store has no trained elements", who);
@@ -47,7 +50,6 @@ bool tarn__objective_begin(tarn__evaluation *e, const char *who, const tarn_obje
     }
     e->training = f->tape->training;
     e->grad = f->tape->grad;
-    tarn_tape_reset(f->tape);
     return true;
 }
 

@@ -28,12 +28,12 @@ typedef struct tarn_objective {
     tarn_tensor *(*loss)(tarn_tape *t, void *context);
     void *context;
     tarn_params *params; /* with a trained element at least */
-    tarn_tape *tape;     /* in training or in evaluation, as it was set; every call resets it, before and after */
+    tarn_tape *tape; /* with nothing on it, before each call and after it; in training or evaluation, as it was set */
 } tarn_objective;
 
 /* Every function that takes an objective leaves the store as it found it, the gradients, and the running statistics that
  * a loss in training moves, included. Values that another tape has yet to compute from the store may no longer be
- * computable. Errors, besides each function's own: f, its loss, params or tape NULL, a loss function that returns NULL or
+ * computable. Errors, besides each function's own: f, its loss, params or tape NULL, a tape on which something lies, a loss function that returns NULL or
  * more than one element, a store without trained elements, no memory. */
 
 /* The loss at the store's parameters; NaN with an error. */

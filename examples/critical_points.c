@@ -120,9 +120,9 @@ static bool annotate(two_weights *m, plot_note notes[NOTES], char said[NOTES][64
     return true;
 }
 
-static bool draw(const study *s, two_weights *m, const path paths[PATHS], const double escape[2], double curvature)
+static bool draw_on(tarn_tape *t, const study *s, two_weights *m, const path paths[PATHS], const double escape[2],
+                    double curvature)
 {
-    tarn_tape *t = m->tape;
     const double low = -2, step = 4.0 / (GRID - 1);
     tarn_tensor *w = tarn_arange(t, TARN_F64, GRID, low, step);
     tarn_tensor *rows = tarn_reshape(t, w, TARN_SHAPE(GRID, 1));
@@ -183,7 +183,7 @@ static bool draw(const study *s, two_weights *m, const path paths[PATHS], const 
              "At the saddle the gradient is 0 and descent stays at loss %.0f; along the eigenvector of %.0f it reaches "
              "loss %.2g in %d steps",
              paths[0].loss[PATH_STEPS], curvature, paths[1].loss[PATH_STEPS], PATH_STEPS);
-    const bool ok = plot_write(
+    return plot_write(
         study_path(s, ".svg"),
         &(plot_figure){.title = title,
                        .note = "the network y = w1 w2 x at x = 1 with the target 1; gradient descent at rate 0.05, no "
@@ -192,7 +192,13 @@ static bool draw(const study *s, two_weights *m, const path paths[PATHS], const 
                        .panels = panels,
                        .width = 600,
                        .height = 480});
-    tarn_tape_reset(t);
+}
+
+static bool draw(const study *s, two_weights *m, const path paths[PATHS], const double escape[2], double curvature)
+{
+    tarn_tape *t = tarn_tape_new(); /* holds the surface; the objective's own is to be empty */
+    const bool ok = t && draw_on(t, s, m, paths, escape, curvature);
+    tarn_tape_free(t);
     return ok;
 }
 

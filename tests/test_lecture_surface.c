@@ -67,6 +67,7 @@ static double step(linear_model *m, tarn_optim *optim, double g[2])
 
 static void spectrum(linear_model *m, double *smallest, double *largest)
 {
+    tarn_tape_reset(f.t);
     tarn_tensor *h = tarn_hessian_new(&m->f), *values = tarn_symmetric_eigen_new(h, NULL);
     *smallest = tarn_at(values, (const int64_t[]){0});
     *largest = tarn_at(values, (const int64_t[]){1});

@@ -146,6 +146,7 @@ static void the_store_stays_as_it_was(void **state)
         const tarn_objective o = {loss_of, &p, params, f.t};
         tarn_tape_set_training(f.t, true);
         assert_true(tarn_backward(f.t, loss_of(f.t, &p))); /* gradients and running statistics worth keeping */
+        tarn_tape_reset(f.t);
         tarn_tape_set_training(f.t, training);
         size_t bytes;
         void *before = everything(params, &bytes);
@@ -160,6 +161,23 @@ static void the_store_stays_as_it_was(void **state)
         tarn_params_free(params);
         problem_free(&p);
     }
+}
+
+static void what_lies_on_the_tape_stays(void **state)
+{
+    (void)state;
+    problem p = problem_new(f.p);
+    const tarn_objective o = {loss_of, &p, f.p, f.t};
+    for (int node = 0; node < 2; node++) {
+        tarn_tensor *leaf = tarn_arange(f.t, TARN_F64, 1000, 0, 1);
+        const double *values = tarn_data(node ? tarn_exp(f.t, leaf) : leaf);
+        assert_true(isnan(tarn_objective_value(&o)));
+        expect_error("tarn_objective_value: something lies on the objective's tape");
+        assert_true(values[0] == node);
+        tarn_tape_reset(f.t);
+        assert_true(!isnan(tarn_objective_value(&o)));
+    }
+    problem_free(&p);
 }
 
 static tarn_tensor *fails_when_it_runs(tarn_tape *t, void *context)
@@ -218,6 +236,7 @@ int main(void)
         TEST(a_vector_that_does_not_fit_changes_nothing),
         TEST(gradients_are_those_of_backward),
         TEST(the_store_stays_as_it_was),
+        TEST(what_lies_on_the_tape_stays),
         TEST(after_an_error_too),
         TEST(f32_is_f64_rounded),
     };

@@ -106,6 +106,7 @@ static void the_store_stays_as_it_was(void **state)
         const tarn_objective o = {network_loss, &n, n.params, f.t};
         tarn_tape_set_training(f.t, true);
         assert_true(tarn_backward(f.t, network_loss(f.t, &n))); /* gradients and running statistics worth keeping */
+        tarn_tape_reset(f.t);
         tarn_tape_set_training(f.t, training);
         size_t bytes;
         void *before = everything(n.params, &bytes);
