@@ -148,8 +148,9 @@ static bool draw(const study *s, const settings *o, const training_log *logs)
     char title[256], note[512];
     const double entropy = training_last(&logs[2]), squared = training_last(&logs[3]);
     snprintf(title, sizeof title,
-             "From a start that is sure of a wrong class, cross-entropy reaches %.1f %%, squared error %s %.1f %%",
-             100 * entropy, squared < entropy ? "only" : "too, with", 100 * squared);
+             "From a start sure of a wrong class gradient descent reaches %.1f %% by cross-entropy, %s%.1f %% by "
+             "squared error",
+             100 * entropy, squared < entropy ? "only " : "", 100 * squared);
     snprintf(
         note, sizeof note,
         "Fashion-MNIST, %d layers of %d with ReLU, batches of %d, gradient descent at %g or Adam at %g; the bad start "
