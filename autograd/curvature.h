@@ -104,6 +104,15 @@ typedef struct tarn_critical_point_report {
 TARN_API bool tarn_critical_point(const tarn_objective *f, const tarn_critical_point_opts *opts,
                                   tarn_critical_point_report *report);
 
+/* From the store's parameters to a critical point nearby, of whatever kind: f64 [P], the caller's. Each step is the one that
+ * makes |g + H s|^2 + mu^2 |s|^2 least, Newton's method damped by mu (Levenberg 1944; Marquardt 1963), and is taken if it
+ * makes the gradient shorter, whether the loss falls or not; mu falls after a step that was taken, and rises before the next
+ * try. It ends where |g| <= 1e-12 * max |lambda| (1e-6 in an f32 store), after max_steps (0 means 100), each a Hessian and its
+ * spectrum, or where no step makes the gradient shorter: that may be a point at which |g| is least and not 0, so ask
+ * tarn_critical_point(). *gradient_norm (may be NULL) becomes |g| there, NaN with an error. Errors: besides the common ones, P
+ * above TARN_HESSIAN_MAX, max_steps below 0, a gradient or Hessian at a point on the way that is not finite. */
+TARN_API tarn_tensor *tarn_critical_search_new(const tarn_objective *f, int64_t max_steps, double *gradient_norm);
+
 /* The way down from a saddle, and from where the gradient leads nowhere: f64 [P], the caller's, the unit eigenvector of the
  * smallest eigenvalue, for P of any size, with the sign for which the loss does not rise at first (g.v <= 0; if that is 0,
  * its largest element is positive). *curvature (may be NULL) becomes that eigenvalue. Where there is none below
