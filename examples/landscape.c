@@ -1,5 +1,6 @@
-/* landscape.c: the surface of the loss around what training has found, with and without BatchNorm: slices along two random
- * directions whose filters are as long as the network's own (Li et al. 2018, 1712.09913, section 4 and figure 5). */
+/* landscape.c: the surface of the loss around what training has found, with and without BatchNorm: slices along two
+ * random directions whose filters are as long as the network's own (Li et al. 2018, 1712.09913, section 4 and figure 5).
+ * With BatchNorm twice: as it is trained, by the statistics of the images, and by its running statistics. */
 #include "examples/common/plot.h"
 #include "examples/common/progress.h"
 #include "examples/common/study.h"
@@ -9,14 +10,19 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { NETS = 2, AXES = 2, MAX_GRID = 201 };
+enum { PLAIN, BY_IMAGES, BY_RUNNING, SURFACES, AXES = 2, MAX_GRID = 201 };
 
-static const stack_norm norms[NETS] = {STACK_PLAIN, STACK_BATCHNORM};
+static const struct {
+    const char *name;
+    stack_norm norm;
+    bool training;
+} views[SURFACES] = {{"no normalization", STACK_PLAIN, true},
+                     {"BatchNorm by the images", STACK_BATCHNORM, true},
+                     {"BatchNorm by running statistics", STACK_BATCHNORM, false}};
 
 typedef struct settings {
     int64_t depth, width, steps, images, grid;
     double lr, reach;
-    bool evaluation;
 } settings;
 
 typedef struct surface {
@@ -77,7 +83,7 @@ static bool measure(tarn_tape *t, const settings *o, surface *w)
     return !tarn_error();
 }
 
-static bool look_around(const study *s, const settings *o, const stack *net, surface *w)
+static bool look_around(const study *s, const settings *o, const stack *net, bool training, surface *w)
 {
     tarn_rng rng = tarn_rng_seed((uint64_t)s->seed + 1);
     stack_problem problem = {.net = net};
@@ -87,7 +93,7 @@ static bool look_around(const study *s, const settings *o, const stack *net, sur
     progress bar = progress_begin("slice", o->grid * o->grid, "losses", 1, s->quiet);
     const tarn_slice_axis columns = {.direction = d, .low = -o->reach, .high = o->reach, .count = o->grid};
     const tarn_slice_axis rows = {.direction = e, .low = -o->reach, .high = o->reach, .count = o->grid};
-    tarn_tape_set_training(f.tape, !o->evaluation);
+    tarn_tape_set_training(f.tape, training);
     if (study_examples(s->train, o->images, &problem.images, &problem.labels)) {
         w->values =
             tarn_slice2d_new(&f, &rows, &columns, &(tarn_slice_opts){.progress = show, .progress_context = &bar});
@@ -101,15 +107,15 @@ static bool look_around(const study *s, const settings *o, const stack *net, sur
     return !tarn_error();
 }
 
-static bool tabulate(const study *s, const surface surfaces[NETS])
+static bool tabulate(const study *s, const surface surfaces[SURFACES])
 {
     enum { NUMBERS = 6 };
-    double numbers[NUMBERS][NETS];
-    const char *names[NETS];
-    for (int i = 0; i < NETS; i++) {
+    double numbers[NUMBERS][SURFACES];
+    const char *names[SURFACES];
+    for (int i = 0; i < SURFACES; i++) {
         const surface *w = &surfaces[i];
         const double row[NUMBERS] = {w->accuracy, w->middle, w->curvature[0], w->curvature[1], w->below, w->highest};
-        names[i] = stack_norm_name(norms[i]);
+        names[i] = views[i].name;
         for (int k = 0; k < NUMBERS; k++)
             numbers[k][i] = row[k];
     }
@@ -123,38 +129,38 @@ static bool tabulate(const study *s, const surface surfaces[NETS])
         {.name = "largest loss", .numbers = numbers[5]},
     };
     enum { COLUMNS = sizeof columns / sizeof *columns };
-    return table_print(stdout, COLUMNS, columns, NETS) &&
-           table_write_csv(study_path(s, ".csv"), COLUMNS, columns, NETS);
+    return table_print(stdout, COLUMNS, columns, SURFACES) &&
+           table_write_csv(study_path(s, ".csv"), COLUMNS, columns, SURFACES);
 }
 
 /* The finding, as far as the numbers bear it out. */
-static void write_title(char *title, size_t size, const surface surfaces[NETS])
+static void write_title(char *title, size_t size, const surface surfaces[SURFACES])
 {
-    const surface *plain = &surfaces[0], *normalized = &surfaces[1];
-    const double wider = normalized->below / plain->below;
-    const char *finding = wider > 1.1   ? "BatchNorm widens the valley"
+    const surface *plain = &surfaces[PLAIN], *trained = &surfaces[BY_IMAGES], *frozen = &surfaces[BY_RUNNING];
+    const double wider = trained->below / plain->below;
+    const char *finding = wider > 1.1   ? "BatchNorm widens the valley as it is trained"
                           : wider < 0.9 ? "BatchNorm narrows the valley"
                                         : "BatchNorm hardly changes the valley's width";
-    snprintf(
-        title, size,
-        "%s: the loss is better than guessing on %.0f %% of the slice instead of %.0f %%, and at most %.3g instead of "
-        "%.3g",
-        finding, 100 * normalized->below, 100 * plain->below, normalized->highest, plain->highest);
+    snprintf(title, size,
+             "%s: the loss is better than guessing on %.0f %% of the slice, without it on %.0f %%; by its running "
+             "statistics on %.0f %%",
+             finding, 100 * trained->below, 100 * plain->below, 100 * frozen->below);
 }
 
-static bool draw(const study *s, const settings *o, const surface surfaces[NETS])
+static bool draw(const study *s, const settings *o, const surface surfaces[SURFACES])
 {
-    char title[320], note[512], names[NETS][96];
+    char title[320], note[512], names[SURFACES][96];
     double at[MAX_GRID];
-    plot_field fields[NETS];
-    plot_panel panels[NETS + AXES];
-    plot_series slices[AXES][NETS];
+    plot_field fields[SURFACES];
+    plot_panel panels[SURFACES + AXES];
+    plot_series slices[AXES][SURFACES];
     const tarn_slice_axis axis = {.low = -o->reach, .high = o->reach, .count = o->grid};
     for (int64_t i = 0; i < o->grid; i++)
         at[i] = tarn_slice_coordinate(&axis, i);
-    for (int i = 0; i < NETS; i++) {
+    for (int i = 0; i < SURFACES; i++) {
         const surface *w = &surfaces[i];
-        snprintf(names[i], sizeof names[i], "%s: loss %.3g in the middle", stack_norm_name(norms[i]), w->middle);
+        snprintf(names[i], sizeof names[i], "%s: loss %.2f to %.*f", views[i].name, w->middle, w->highest < 100 ? 1 : 0,
+                 w->highest);
         fields[i] = (plot_field){.columns = o->grid,
                                  .rows = o->grid,
                                  .values = tarn_data(w->values),
@@ -174,47 +180,49 @@ static bool draw(const study *s, const settings *o, const surface surfaces[NETS]
                                  .equal = true};
     }
     for (int k = 0; k < AXES; k++) {
-        for (int i = 0; i < NETS; i++)
-            slices[k][i] = (plot_series){
-                .name = stack_norm_name(norms[i]), .n = o->grid, .x = at, .y = surfaces[i].along[k], .colour = i + 1};
-        panels[NETS + k] = (plot_panel){.x = {.label = k ? "along the second direction" : "along the first direction"},
-                                        .y = {.label = "loss", .log = true},
-                                        .n_series = NETS,
-                                        .series = slices[k]};
+        for (int i = 0; i < SURFACES; i++)
+            slices[k][i] =
+                (plot_series){.name = views[i].name, .n = o->grid, .x = at, .y = surfaces[i].along[k], .colour = i + 1};
+        panels[SURFACES + k] =
+            (plot_panel){.x = {.label = k ? "along the second direction" : "along the first direction"},
+                         .y = {.label = "loss", .log = true},
+                         .n_series = SURFACES,
+                         .series = slices[k]};
     }
     write_title(title, sizeof title, surfaces);
-    snprintf(
-        note, sizeof note,
-        "Fashion-MNIST; %lld convolutions with ReLU, %lld steps of 64 images at rate %g, momentum 0.9; "
-        "filter-normalised random directions (1: as long as the filters); loss of %lld training images, BatchNorm "
-        "with %s statistics; second derivatives in the middle %.1f and %.1f with it, %.1f and %.1f without; seed %lld",
-        (long long)o->depth, (long long)o->steps, o->lr, (long long)o->images,
-        o->evaluation ? "its running" : "these images'", surfaces[1].curvature[0], surfaces[1].curvature[1],
-        surfaces[0].curvature[0], surfaces[0].curvature[1], (long long)s->seed);
+    snprintf(note, sizeof note,
+             "Fashion-MNIST; %lld convolutions with ReLU, %lld steps of 64 images at rate %g, momentum 0.9; "
+             "filter-normalised random directions (1: as long as the filters); loss of %lld training images; seed %lld",
+             (long long)o->depth, (long long)o->steps, o->lr, (long long)o->images, (long long)s->seed);
     return plot_write(study_path(s, ".svg"), &(plot_figure){.title = title,
                                                             .note = note,
-                                                            .n_panels = NETS + AXES,
+                                                            .n_panels = SURFACES + AXES,
                                                             .panels = panels,
-                                                            .columns = 2,
-                                                            .width = 540,
-                                                            .height = 420});
+                                                            .columns = SURFACES,
+                                                            .width = 480,
+                                                            .height = 390});
 }
 
 static void run(study *s, const settings *o)
 {
-    surface surfaces[NETS] = {0};
+    surface surfaces[SURFACES] = {0};
+    stack net = {0};
+    double accuracy = NAN;
     tarn_tape *t = tarn_tape_new();
     bool ok = study_load(s, s->quick ? 500 : 50000, s->quick ? 100 : 2000);
-    for (int i = 0; i < NETS && ok; i++) {
-        stack net = {0};
-        ok = train(s, o, norms[i], &net, &surfaces[i].accuracy) && look_around(s, o, &net, &surfaces[i]) &&
-             measure(t, o, &surfaces[i]);
-        stack_free(&net);
+    for (int i = 0; i < SURFACES && ok; i++) {
+        if (i == 0 || views[i].norm != views[i - 1].norm) {
+            stack_free(&net);
+            ok = train(s, o, views[i].norm, &net, &accuracy);
+        }
+        surfaces[i].accuracy = accuracy;
+        ok = ok && look_around(s, o, &net, views[i].training, &surfaces[i]) && measure(t, o, &surfaces[i]);
     }
+    stack_free(&net);
     if (ok && tabulate(s, surfaces))
         draw(s, o, surfaces);
     tarn_tape_free(t);
-    for (int i = 0; i < NETS; i++)
+    for (int i = 0; i < SURFACES; i++)
         tarn_tensor_free(surfaces[i].values);
 }
 
@@ -222,15 +230,13 @@ int main(int argc, char **argv)
 {
     study s = {.name = "landscape",
                .about = "Draws the loss around a deep network's minimum, with and without BatchNorm."};
-    settings o = {
-        .depth = 14, .width = 8, .steps = 600, .images = 256, .grid = 31, .lr = 0.01, .reach = 1, .evaluation = false};
+    settings o = {.depth = 14, .width = 8, .steps = 600, .images = 256, .grid = 25, .lr = 0.01, .reach = 1};
     const cli_option more[] = {
         {"--depth", "N", CLI_INT, &o.depth, 3, STACK_MAX_DEPTH, "convolutions"},
         {"--steps", "N", CLI_INT, &o.steps, 10, 1000000, "training steps of each network"},
         {"--lr", "X", CLI_REAL, &o.lr, 1e-6, 10, "learning rate of both"},
         {"--grid", "N", CLI_INT, &o.grid, 3, MAX_GRID, "losses along each direction; an odd number"},
         {"--reach", "X", CLI_REAL, &o.reach, 0.01, 10, "how far the slices go"},
-        {"--evaluation", NULL, CLI_FLAG, &o.evaluation, 0, 0, "BatchNorm with its running statistics"},
     };
     int status = study_begin(&s, more, sizeof more / sizeof *more, argc, argv);
     if (status >= 0)
