@@ -101,7 +101,7 @@ static bool walk(two_weights *m, path paths[PATHS], double escape[2], double *cu
     tarn_tensor_free(way);
     descend(m, 0, 0, &paths[0]);
     descend(m, 0.02 * escape[0], 0.02 * escape[1], &paths[1]);
-    descend(m, -1, 1.02, &paths[2]);
+    descend(m, -1, 1.1, &paths[2]);
     return !tarn_error();
 }
 
@@ -120,9 +120,31 @@ static bool annotate(two_weights *m, plot_note notes[NOTES], char said[NOTES][64
     return true;
 }
 
-static bool draw_on(tarn_tape *t, const study *s, two_weights *m, const path paths[PATHS], const double escape[2],
-                    double curvature)
+static bool write_figure(const study *s, const plot_panel panels[2], const path paths[PATHS], double curvature)
 {
+    char title[256];
+    snprintf(title, sizeof title,
+             "At the saddle the gradient is 0 and descent stays at loss %.0f; along the eigenvector of %.0f it reaches "
+             "loss %.2g in %d steps",
+             paths[0].loss[PATH_STEPS], curvature, paths[1].loss[PATH_STEPS], PATH_STEPS);
+    return plot_write(
+        study_path(s, ".svg"),
+        &(plot_figure){.title = title,
+                       .note = "the network y = w1 w2 x at x = 1 with the target 1; gradient descent at rate 0.05, no "
+                               "noise; every minimum has an eigenvalue 0, along the valley",
+                       .n_panels = 2,
+                       .panels = panels,
+                       .width = 600,
+                       .height = 480});
+}
+
+static bool draw(const study *s, two_weights *m, const path paths[PATHS], const double escape[2], double curvature)
+{
+    plot_note notes[NOTES];
+    char said[NOTES][64];
+    if (!annotate(m, notes, said)) /* which resets the tape */
+        return false;
+    tarn_tape *t = m->tape;
     const double low = -2, step = 4.0 / (GRID - 1);
     tarn_tensor *w = tarn_arange(t, TARN_F64, GRID, low, step);
     tarn_tensor *rows = tarn_reshape(t, w, TARN_SHAPE(GRID, 1));
@@ -148,7 +170,7 @@ static bool draw_on(tarn_tape *t, const study *s, two_weights *m, const path pat
     const plot_series on_surface[] = {
         {.name = "minima: w1 w2 = 1", .n = GRID, .x = x, .y = y, .colour = 2, .width = 2, .dashed = true},
         {.n = GRID, .x = x_below, .y = y_below, .colour = 2, .width = 2, .dashed = true},
-        {.name = "from (-1, 1.02)", .n = PATH_STEPS + 1, .x = paths[2].w1, .y = paths[2].w2, .colour = 4, .ends = true},
+        {.name = "from (-1, 1.1)", .n = PATH_STEPS + 1, .x = paths[2].w1, .y = paths[2].w2, .colour = 4, .ends = true},
         {.name = "from beside the saddle",
          .n = PATH_STEPS + 1,
          .x = paths[1].w1,
@@ -158,14 +180,10 @@ static bool draw_on(tarn_tape *t, const study *s, two_weights *m, const path pat
         {.name = "escape direction", .n = 2, .x = arrow_x, .y = arrow_y, .colour = 5, .width = 5},
         {.name = "saddle", .n = 1, .x = zero, .y = zero, .style = PLOT_POINTS, .colour = 8},
     };
-    plot_note notes[NOTES];
-    char said[NOTES][64];
-    if (!annotate(m, notes, said))
-        return false;
     const plot_series losses[] = {
         {.name = "from the saddle itself", .n = PATH_STEPS + 1, .y = paths[0].loss, .colour = 8},
         {.name = "0.02 beside it, along the escape direction", .n = PATH_STEPS + 1, .y = paths[1].loss, .colour = 7},
-        {.name = "from (-1, 1.02), which passes by it", .n = PATH_STEPS + 1, .y = paths[2].loss, .colour = 4},
+        {.name = "from (-1, 1.1), which passes by it", .n = PATH_STEPS + 1, .y = paths[2].loss, .colour = 4},
     };
     const plot_panel panels[] = {
         {.x = {.label = "w1", .low = low, .high = -low},
@@ -176,29 +194,10 @@ static bool draw_on(tarn_tape *t, const study *s, two_weights *m, const path pat
          .n_notes = NOTES,
          .notes = notes,
          .equal = true},
-        {.x = {.label = "step"}, .y = {.label = "loss", .low = 0, .high = 4.2}, .n_series = PATHS, .series = losses},
+        {.x = {.label = "step"}, .y = {.label = "loss", .low = 0, .high = 5}, .n_series = PATHS, .series = losses},
     };
-    char title[256];
-    snprintf(title, sizeof title,
-             "At the saddle the gradient is 0 and descent stays at loss %.0f; along the eigenvector of %.0f it reaches "
-             "loss %.2g in %d steps",
-             paths[0].loss[PATH_STEPS], curvature, paths[1].loss[PATH_STEPS], PATH_STEPS);
-    return plot_write(
-        study_path(s, ".svg"),
-        &(plot_figure){.title = title,
-                       .note = "the network y = w1 w2 x at x = 1 with the target 1; gradient descent at rate 0.05, no "
-                               "noise; every minimum has an eigenvalue 0, along the valley",
-                       .n_panels = 2,
-                       .panels = panels,
-                       .width = 600,
-                       .height = 480});
-}
-
-static bool draw(const study *s, two_weights *m, const path paths[PATHS], const double escape[2], double curvature)
-{
-    tarn_tape *t = tarn_tape_new(); /* holds the surface; the objective's own is to be empty */
-    const bool ok = t && draw_on(t, s, m, paths, escape, curvature);
-    tarn_tape_free(t);
+    const bool ok = write_figure(s, panels, paths, curvature);
+    tarn_tape_reset(t);
     return ok;
 }
 
