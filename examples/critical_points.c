@@ -142,7 +142,7 @@ static bool draw(const study *s, two_weights *m, const path paths[PATHS], const 
 {
     plot_note notes[NOTES];
     char said[NOTES][64];
-    if (!annotate(m, notes, said)) /* which resets the tape */
+    if (!annotate(m, notes, said)) /* while nothing lies on the tape */
         return false;
     tarn_tape *t = m->tape;
     const double low = -2, step = 4.0 / (GRID - 1);
