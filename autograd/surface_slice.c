@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 static double coordinate(const tarn_slice_axis *axis, int64_t i)
 {
@@ -68,15 +69,20 @@ typedef struct slice {
 
 static bool fill(tarn__evaluation *e, const slice *s, double *losses)
 {
-    double *theta = tarn__allocate(2 * (size_t)e->numel * sizeof *theta), *point = theta + e->numel;
+    size_t n = (size_t)e->numel;
+    double *theta = tarn__allocate(4 * n * sizeof *theta);
     if (!theta)
         return tarn_fail("%s: no memory", e->who);
+    double *point = theta + n, *down = point + n, *across = down + n;
     bool ok = tarn__gather(e->count, e->params, theta);
+    memcpy(down, s->down, n * sizeof *down); /* copies: a direction may be a parameter, which moves */
+    if (s->across)
+        memcpy(across, s->across, n * sizeof *across);
     int64_t total = s->rows->count * s->columns->count;
     for (int64_t k = 0; ok && k < total; k++) {
-        tarn__along(e->numel, theta, coordinate(s->rows, k / s->columns->count), s->down, point);
+        tarn__along(e->numel, theta, coordinate(s->rows, k / s->columns->count), down, point);
         if (s->across)
-            tarn__along(e->numel, point, coordinate(s->columns, k % s->columns->count), s->across, point);
+            tarn__along(e->numel, point, coordinate(s->columns, k % s->columns->count), across, point);
         tarn__move_to(e, point);
         tarn_tensor *y = tarn__objective_record(e, false);
         losses[k] = y ? tarn_item(y) : NAN;

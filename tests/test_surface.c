@@ -262,6 +262,33 @@ static void slices_are_the_quadratic(void **state)
     tarn_tensor_free(point);
 }
 
+static tarn_tensor *square_loss(tarn_tape *t, void *context)
+{
+    return tarn_sum(t, tarn_square(t, context), TARN_ALL_AXES, false);
+}
+
+/* The direction is the parameter itself, or a view of it: what the slice moves must not move the direction. */
+static void a_direction_may_be_the_point(void **state)
+{
+    (void)state;
+    tarn_tensor *w = tarn_params_add(f.p, "w", TARN_SHAPE(3));
+    tarn_tape *other = tarn_tape_new();
+    const tarn_objective o = {square_loss, w, f.p, f.t};
+    assert_true(tarn_copy(w, tarn_constant(other, TARN_F64, TARN_SHAPE(3), (double[]){1, 2, 2})));
+    tarn_tensor *view = tarn_reshape(other, w, TARN_SHAPE(3));
+    const tarn_slice_axis rows = {w, 0, 2, 3}, columns = {view, 0, 2, 3};
+    assert_true(tarn_run(view));
+    tarn_tensor *line = tarn_slice1d_new(&o, &rows, NULL), *plane = tarn_slice2d_new(&o, &rows, &columns, NULL);
+    assert_null(tarn_error());
+    for (int i = 0; i < 3; i++) {
+        assert_true(tarn__load(line, i) == 9 * (1 + i) * (1 + i));
+        for (int k = 0; k < 3; k++)
+            assert_true(tarn__load(plane, 3 * i + k) == 9 * (1 + i + k) * (1 + i + k));
+    }
+    tarn_tensor_free(line), tarn_tensor_free(plane);
+    tarn_tape_free(other);
+}
+
 typedef struct counter {
     int64_t calls, done, total;
 } counter;
@@ -355,6 +382,7 @@ int main(void)
         TEST(a_second_direction_is_orthogonal),
         TEST(plain_directions_are_the_draws),
         TEST(slices_are_the_quadratic),
+        TEST(a_direction_may_be_the_point),
         TEST(progress_is_told_and_nan_is_kept),
         TEST(a_value_of_another_tape_is_an_error_meanwhile),
         TEST(a_direction_on_the_same_tape_is_an_error),
