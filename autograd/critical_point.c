@@ -64,7 +64,7 @@ static bool look(tarn__evaluation *e, const tarn_critical_point_opts *o, tarn_te
 {
     tarn_critical_point_report r = {0};
     double *gradient = hessian->data; /* not filled yet: its first row */
-    if (!tarn__gradient_fill(e, gradient, &r.value))
+    if (!tarn__objective_gradient(e, gradient, &r.value))
         return false;
     r.gradient_norm = length(e->numel, gradient);
     if (!isfinite(r.gradient_norm))
@@ -126,7 +126,7 @@ static tarn_tensor *direction(tarn__evaluation *e, const tarn_lanczos_opts *opts
     if (smallest < -tarn__zero_tol(e) * scale) {
         v = tarn_tensor_from(TARN_F64, TARN_SHAPE(e->numel), ends.vectors->data);
         gradient = tarn_tensor_new(TARN_F64, TARN_SHAPE(e->numel));
-        if (v && gradient && tarn__gradient_fill(e, gradient->data, &value))
+        if (v && gradient && tarn__objective_gradient(e, gradient->data, &value))
             point_down(e->numel, gradient->data, v->data);
     }
     if (curvature && !tarn_error())

@@ -11,9 +11,6 @@ bool tarn__hessian_times(tarn__evaluation *e, const double *v, double *product);
 /* H into hessian, [P,P]. */
 bool tarn__hessian_fill(tarn__evaluation *e, double *hessian);
 
-/* The gradient into gradient, [P], and the loss. */
-bool tarn__gradient_fill(tarn__evaluation *e, double *gradient, double *value);
-
 /* tarn_hessian_extremes() of an evaluation that has begun. */
 bool tarn__hessian_extremes(tarn__evaluation *e, int smallest, int largest, const tarn_lanczos_opts *opts,
                             tarn_extremes *result);

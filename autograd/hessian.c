@@ -57,18 +57,9 @@ tarn_tensor *tarn_hessian_times_new(const tarn_objective *f, tarn_tensor *v)
     }
     if (!tarn__objective_begin(&e, who, f))
         return NULL;
-    const double *elements = tarn__is_point(&e, "v", v) ? tarn_data(v) : NULL;
+    const double *elements = tarn__vector_of(who, "v", v, e.numel);
     tarn_tensor *product = elements ? tarn_tensor_new(TARN_F64, TARN_SHAPE(e.numel)) : NULL;
     return finish(&e, product && tarn__hessian_times(&e, elements, product->data), product);
-}
-
-bool tarn__gradient_fill(tarn__evaluation *e, double *gradient, double *value)
-{
-    tarn_tensor *y = tarn__objective_record(e, true);
-    if (!y || !tarn__objective_record_grads(e, y) || !tarn__gather(e->count, e->grads, gradient))
-        return false;
-    *value = tarn_item(y);
-    return !tarn_error();
 }
 
 /* ---- the whole ---- */

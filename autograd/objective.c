@@ -98,14 +98,28 @@ bool tarn__gather(int n, tarn_tensor *const *parts, double *vector)
     return true;
 }
 
-bool tarn__is_point(const tarn__evaluation *e, const char *what, const tarn_tensor *x)
+bool tarn__objective_gradient(tarn__evaluation *e, double *gradient, double *value)
 {
-    if (!tarn__usable(e->who, x, what))
+    tarn_tensor *y = tarn__objective_record(e, true);
+    if (!y || !tarn__objective_record_grads(e, y) || !tarn__gather(e->count, e->grads, gradient))
         return false;
-    if (x->dtype == TARN_F64 && x->ndim == 1 && x->shape[0] == e->numel)
+    *value = tarn_item(y);
+    return !tarn_error();
+}
+
+bool tarn__is_point(const char *who, const char *what, const tarn_tensor *x, int64_t numel)
+{
+    if (!tarn__usable(who, x, what))
+        return false;
+    if (x->dtype == TARN_F64 && x->ndim == 1 && x->shape[0] == numel)
         return true;
-    return tarn_fail("%s: %s is %s %s, expected f64 [%" PRId64 "]", e->who, what, tarn_dtype_name(x->dtype),
-                     TARN__SHAPE_TEXT(x), e->numel);
+    return tarn_fail("%s: %s is %s %s, expected f64 [%" PRId64 "]", who, what, tarn_dtype_name(x->dtype),
+                     TARN__SHAPE_TEXT(x), numel);
+}
+
+const double *tarn__vector_of(const char *who, const char *what, tarn_tensor *x, int64_t numel)
+{
+    return tarn__is_point(who, what, x, numel) ? tarn_data(x) : NULL;
 }
 
 double tarn_objective_value(const tarn_objective *f)
@@ -124,13 +138,13 @@ tarn_tensor *tarn_objective_gradient_new(const tarn_objective *f, double *value)
     tarn__evaluation e;
     if (!tarn__objective_begin(&e, "tarn_objective_gradient_new", f))
         return NULL;
+    double loss;
     tarn_tensor *gradient = tarn_tensor_new(TARN_F64, TARN_SHAPE(e.numel));
-    tarn_tensor *y = gradient ? tarn__objective_record(&e, true) : NULL;
-    bool ok = y && tarn__objective_record_grads(&e, y) && tarn__gather(e.count, e.grads, gradient->data);
-    if (ok && value)
-        *value = tarn_item(y);
+    bool ok = gradient && tarn__objective_gradient(&e, gradient->data, &loss);
     tarn__objective_end(&e);
-    if (ok && !tarn_error())
+    if (ok && value)
+        *value = loss;
+    if (ok)
         return gradient;
     tarn_tensor_free(gradient);
     return NULL;

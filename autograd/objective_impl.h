@@ -30,7 +30,13 @@ bool tarn__objective_record_grads(tarn__evaluation *e, tarn_tensor *y);
 /* The elements of n tensors, which are computed first, one after the other into vector. */
 bool tarn__gather(int n, tarn_tensor *const *parts, double *vector);
 
-/* Is x, which messages call `what`, a vector f64 [P]? */
-bool tarn__is_point(const tarn__evaluation *e, const char *what, const tarn_tensor *x);
+/* The gradient at the store's parameters into gradient, [P], and the loss there. */
+bool tarn__objective_gradient(tarn__evaluation *e, double *gradient, double *value);
+
+/* Is x, which messages call `what`, a vector f64 [numel]? If not, an error that begins with `who`. */
+bool tarn__is_point(const char *who, const char *what, const tarn_tensor *x, int64_t numel);
+
+/* The elements of such a vector; NULL with an error when it is none. */
+const double *tarn__vector_of(const char *who, const char *what, tarn_tensor *x, int64_t numel);
 
 #endif

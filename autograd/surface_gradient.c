@@ -7,16 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-/* The gradient at the store's parameters into g, and the loss. */
-static bool gradient_into(tarn__evaluation *e, double *g, double *loss)
-{
-    tarn_tensor *y = tarn__objective_record(e, true);
-    if (!y || !tarn__objective_record_grads(e, y) || !tarn__gather(e->count, e->grads, g))
-        return false;
-    *loss = tarn_item(y);
-    return !tarn_error();
-}
-
 static double norm(int64_t n, const double *x)
 {
     return sqrt(tarn__dot(n, x, x));
@@ -66,14 +56,14 @@ static bool probe(tarn__evaluation *e, const tarn_gradient_probe_opts *o, double
 {
     int64_t n = e->numel;
     double *theta = room, *g = room + n, *other = room + 2 * n, *point = room + 3 * n, loss;
-    if (!tarn__gather(e->count, e->params, theta) || !gradient_into(e, g, &r->loss))
+    if (!tarn__gather(e->count, e->params, theta) || !tarn__objective_gradient(e, g, &r->loss))
         return false;
     r->gradient_norm = norm(n, g);
     for (int64_t k = 0; k < o->count; k++) {
         double part = o->count > 1 ? (double)k / (double)(o->count - 1) : 0, eta = (1 - part) * o->low + part * o->high;
         tarn__along(n, theta, -eta, g, point);
         tarn__move_to(e, point);
-        if (!gradient_into(e, other, &loss))
+        if (!tarn__objective_gradient(e, other, &loss))
             return false;
         double distance = tarn__distance(n, g, other);
         add_step(r, k == 0, loss, distance, cosine(n, g, other), distance / (eta * r->gradient_norm));
@@ -168,12 +158,12 @@ static bool shift(tarn__evaluation *e, const char *of_layer, const char *moves, 
                   tarn_gradient_shift_report *r)
 {
     double *theta = room, *g = room + e->numel, *before = room + 2 * e->numel, *after = theta, loss;
-    if (!tarn__gather(e->count, e->params, theta) || !gradient_into(e, g, &loss))
+    if (!tarn__gather(e->count, e->params, theta) || !tarn__objective_gradient(e, g, &loss))
         return false;
     int64_t n = pack(e, of_layer, g, before);
     step_below(e, moves, lr, g, theta);
     tarn__move_to(e, theta);
-    if (!gradient_into(e, g, &loss))
+    if (!tarn__objective_gradient(e, g, &loss))
         return false;
     pack(e, of_layer, g, after); /* theta has done its work */
     *r = (tarn_gradient_shift_report){.before = norm(n, before),
@@ -233,7 +223,7 @@ static bool noise(tarn__evaluation *e, int64_t batches, bool (*select)(void *, i
     for (int64_t k = 0; k < batches; k++) {
         if (!select(e->f->context, k))
             return tarn_fail("%s: batch %" PRId64 " of %" PRId64 " could not be selected", e->who, k, batches);
-        if (!gradient_into(e, g, &loss))
+        if (!tarn__objective_gradient(e, g, &loss))
             return false;
         r->loss += (loss - r->loss) / (double)(k + 1);
         squares += add_gradient(n, mean, g, k);

@@ -14,9 +14,6 @@ double tarn__distance(int64_t n, const double *x, const double *y);
 /* y = x + a d */
 void tarn__along(int64_t n, const double *x, double a, const double *d, double *y);
 
-/* The elements of x; NULL with an error that begins with `who` when x is not f64 [numel]. */
-const double *tarn__vector_of(const char *who, const char *what, tarn_tensor *x, int64_t numel);
-
 /* Sets the store's parameters. */
 void tarn__move_to(tarn__evaluation *e, double *point);
 

@@ -2,7 +2,6 @@
 #include "autograd/surface_impl.h"
 #include "tensor/tensor_impl.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -44,21 +43,6 @@ void tarn__along(int64_t n, const double *x, double a, const double *d, double *
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = x[i] + a * d[i];
-}
-
-static bool is_vector(const char *who, const char *what, const tarn_tensor *x, int64_t numel)
-{
-    if (!tarn__usable(who, x, what))
-        return false;
-    if (x->dtype == TARN_F64 && x->ndim == 1 && x->shape[0] == numel)
-        return true;
-    return tarn_fail("%s: %s is %s %s, expected f64 [%" PRId64 "]", who, what, tarn_dtype_name(x->dtype),
-                     TARN__SHAPE_TEXT(x), numel);
-}
-
-const double *tarn__vector_of(const char *who, const char *what, tarn_tensor *x, int64_t numel)
-{
-    return is_vector(who, what, x, numel) ? tarn_data(x) : NULL;
 }
 
 void tarn__move_to(tarn__evaluation *e, double *point)
@@ -185,7 +169,7 @@ bool tarn_direction_normalize(tarn_params *params, tarn_tensor *direction, const
     static const char who[] = "tarn_direction_normalize";
     const tarn_direction_opts *o = opts ? opts : &defaults;
     const double *other;
-    if (!check(who, params, o, &other) || !is_vector(who, "direction", direction, tarn_params_numel(params)))
+    if (!check(who, params, o, &other) || !tarn__is_point(who, "direction", direction, tarn_params_numel(params)))
         return false;
     if (direction->node)
         return tarn_fail("%s: the direction was computed by an op, and cannot be written", who);
