@@ -2,6 +2,7 @@
 #include "tensor/arena.h"
 #include "tensor/eigen.h"
 #include "tensor/tensor_impl.h"
+#include "tensor/vector.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -23,14 +24,6 @@ static bool fill_opts(const tarn__evaluation *e, const tarn_critical_point_opts 
         return true;
     return tarn_fail("%s: gradient_tol %g and zero_tol %g, expected both in (0,1)", e->who, o->gradient_tol,
                      o->zero_tol);
-}
-
-static double length(int64_t n, const double *x)
-{
-    double square = 0;
-    for (int64_t i = 0; i < n; i++)
-        square += x[i] * x[i];
-    return sqrt(square);
 }
 
 static tarn_critical_kind kind_of(const tarn_critical_point_report *r, bool critical)
@@ -66,7 +59,7 @@ static bool look(tarn__evaluation *e, const tarn_critical_point_opts *o, tarn_te
     double *gradient = hessian->data; /* not filled yet: its first row */
     if (!tarn__objective_gradient(e, gradient, &r.value))
         return false;
-    r.gradient_norm = length(e->numel, gradient);
+    r.gradient_norm = tarn__norm(e->numel, gradient);
     if (!isfinite(r.gradient_norm))
         return tarn_fail("%s: the gradient is not finite", e->who);
     if (!tarn__hessian_fill(e, hessian->data))

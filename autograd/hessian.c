@@ -3,6 +3,7 @@
 #include "tensor/arena.h"
 #include "tensor/lanczos.h"
 #include "tensor/tensor_impl.h"
+#include "tensor/vector.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -103,9 +104,7 @@ static bool sample(tarn__evaluation *e, tarn_rng *rng, double *z, double *produc
         z[i] = tarn_rng_uniform(rng) < 0.5 ? -1 : 1;
     if (!tarn__hessian_times(e, z, product))
         return false;
-    *result = 0;
-    for (int64_t i = 0; i < e->numel; i++)
-        *result += z[i] * product[i];
+    *result = tarn__dot(e->numel, z, product);
     return true;
 }
 

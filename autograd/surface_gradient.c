@@ -7,14 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-static double norm(int64_t n, const double *x)
-{
-    return sqrt(tarn__dot(n, x, x));
-}
-
 static double cosine(int64_t n, const double *x, const double *y)
 {
-    double c = tarn__dot(n, x, y) / (norm(n, x) * norm(n, y));
+    double c = tarn__dot(n, x, y) / (tarn__norm(n, x) * tarn__norm(n, y));
     return c > 1 ? 1 : c < -1 ? -1 : c;
 }
 
@@ -58,7 +53,7 @@ static bool probe(tarn__evaluation *e, const tarn_gradient_probe_opts *o, double
     double *theta = room, *g = room + n, *other = room + 2 * n, *point = room + 3 * n, loss;
     if (!tarn__gather(e->count, e->params, theta) || !tarn__objective_gradient(e, g, &r->loss))
         return false;
-    r->gradient_norm = norm(n, g);
+    r->gradient_norm = tarn__norm(n, g);
     for (int64_t k = 0; k < o->count; k++) {
         double part = o->count > 1 ? (double)k / (double)(o->count - 1) : 0, eta = (1 - part) * o->low + part * o->high;
         tarn__along(n, theta, -eta, g, point);
@@ -166,8 +161,8 @@ static bool shift(tarn__evaluation *e, const char *of_layer, const char *moves, 
     if (!tarn__objective_gradient(e, g, &loss))
         return false;
     pack(e, of_layer, g, after); /* theta has done its work */
-    *r = (tarn_gradient_shift_report){.before = norm(n, before),
-                                      .after = norm(n, after),
+    *r = (tarn_gradient_shift_report){.before = tarn__norm(n, before),
+                                      .after = tarn__norm(n, after),
                                       .shift = tarn__distance(n, before, after),
                                       .cosine = cosine(n, before, after)};
     r->relative = r->shift / r->before;
@@ -228,7 +223,7 @@ static bool noise(tarn__evaluation *e, int64_t batches, bool (*select)(void *, i
         r->loss += (loss - r->loss) / (double)(k + 1);
         squares += add_gradient(n, mean, g, k);
     }
-    r->mean_norm = norm(n, mean);
+    r->mean_norm = tarn__norm(n, mean);
     r->noise_norm = sqrt(squares / (double)(batches - 1));
     r->gradient_squared = tarn__dot(n, mean, mean) - squares / (double)(batches - 1) / (double)batches;
     return true;

@@ -1,49 +1,9 @@
-/* Vectors, and directions for the slices of a loss. */
+/* Directions for the slices of a loss. */
 #include "autograd/surface_impl.h"
 #include "tensor/tensor_impl.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { BLOCK = 1024, LANES = 8 };
-
-/* Lanes are sums of their own, so that the order is the same whatever the compiler makes of the loop. */
-double tarn__dot(int64_t n, const double *x, const double *y)
-{
-    double total = 0;
-    for (int64_t from = 0; from < n; from += BLOCK) {
-        int64_t to = n - from < BLOCK ? n : from + BLOCK, i = from;
-        double lane[LANES] = {0};
-        for (; i + LANES <= to; i += LANES)
-            for (int l = 0; l < LANES; l++)
-                lane[l] += x[i + l] * y[i + l];
-        for (; i < to; i++)
-            lane[0] += x[i] * y[i];
-        for (int l = 1; l < LANES; l++)
-            lane[0] += lane[l];
-        total += lane[0];
-    }
-    return total;
-}
-
-double tarn__distance(int64_t n, const double *x, const double *y)
-{
-    double total = 0;
-    for (int64_t from = 0; from < n; from += BLOCK) {
-        int64_t to = n - from < BLOCK ? n : from + BLOCK;
-        double part = 0;
-        for (int64_t i = from; i < to; i++)
-            part += (x[i] - y[i]) * (x[i] - y[i]);
-        total += part;
-    }
-    return sqrt(total);
-}
-
-void tarn__along(int64_t n, const double *x, double a, const double *d, double *y)
-{
-    for (int64_t i = 0; i < n; i++)
-        y[i] = x[i] + a * d[i];
-}
 
 void tarn__move_to(tarn__evaluation *e, double *point)
 {

@@ -3,6 +3,7 @@
 #include "tensor/blas.h"
 #include "tensor/lapack.h"
 #include "tensor/rng.h"
+#include "tensor/vector.h"
 
 #include <math.h>
 #include <string.h>
@@ -69,17 +70,6 @@ static void process_free(process *p)
 
 /* ---- the basis ---- */
 
-static double length(int64_t n, const double *x)
-{
-    double square = 0, largest = 0;
-    for (int64_t i = 0; i < n; i++)
-        largest = fmax(largest, fabs(x[i]));
-    double unit = largest > 0 ? largest : 1;
-    for (int64_t i = 0; i < n; i++)
-        square += x[i] / unit * (x[i] / unit); /* a NaN goes through */
-    return unit * sqrt(square);
-}
-
 /* Takes from w its parts along the basis, and adds them to `sums` if that is not NULL. */
 static void orthogonalise(process *p, double *sums)
 {
@@ -128,7 +118,7 @@ static bool append(process *p, double norm)
     for (int64_t i = 0; i < n; i++)
         p->w[i] /= norm;
     orthogonalise(p, NULL); /* dividing has made a small rest's roundings large */
-    norm = length(n, p->w);
+    norm = tarn__norm(n, p->w);
     double *vector = vector_at(p, p->count);
     for (int64_t i = 0; i < n; i++)
         vector[i] = p->w[i] / norm;
@@ -142,7 +132,7 @@ static bool append_random(process *p)
         return false;
     orthogonalise(p, NULL);
     orthogonalise(p, NULL);
-    return append(p, length(p->l->n, p->w));
+    return append(p, tarn__norm(p->l->n, p->w));
 }
 
 static int64_t first_not_multiplied(const process *p)
@@ -159,7 +149,7 @@ static bool step(process *p)
     int64_t n = l->n, j = p->head;
     if (!l->multiply(l->context, vector_at(p, j), p->w))
         return false;
-    double norm = length(n, p->w);
+    double norm = tarn__norm(n, p->w);
     if (!isfinite(norm))
         return tarn_fail("%s: the product of the Hessian with a vector is not finite", l->who);
     p->scale = fmax(p->scale, norm);
@@ -169,7 +159,7 @@ static bool step(process *p)
     p->multiplied[j] = true;
     p->order[p->steps++] = j;
     p->head = -1;
-    norm = length(n, p->w);
+    norm = tarn__norm(n, p->w);
     if (p->count == p->capacity || norm <= ROUNDINGS * p->scale)
         return true;
     row[p->count] = norm;
@@ -193,16 +183,14 @@ static bool rayleigh_ritz(process *p, int64_t from)
 }
 
 /* |A x - theta x| for the k-th Ritz vector x of all steps: what of A x lies along vectors that were not multiplied. */
-static double residual(const process *p, int64_t k)
+static double residual(process *p, int64_t k)
 {
-    double square = 0;
     for (int64_t i = 0; i < p->count; i++) {
-        double part = 0;
+        p->parts[i] = 0;
         for (int64_t s = 0; s < p->steps && !p->multiplied[i]; s++)
-            part += p->ritz[k * p->steps + s] * p->products[s * p->capacity + i];
-        square += part * part;
+            p->parts[i] += p->ritz[k * p->steps + s] * p->products[s * p->capacity + i];
     }
-    return sqrt(square);
+    return tarn__norm(p->count, p->parts);
 }
 
 /* Whether the ends of the last process by itself are where they stay. Their error is of the square of the residual. */

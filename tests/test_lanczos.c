@@ -11,6 +11,7 @@
 typedef struct quadratic {
     tarn_params *params;
     tarn_tensor *x, *a;
+    double scale; /* of the loss; 0: none */
 } quadratic;
 
 static tarn_tensor *quadratic_loss(tarn_tape *tape, void *context)
@@ -18,7 +19,8 @@ static tarn_tensor *quadratic_loss(tarn_tape *tape, void *context)
     const quadratic *q = context;
     tarn_tensor *row = tarn_reshape(tape, q->x, TARN_SHAPE(1, tarn_numel(q->x)));
     tarn_tensor *square = tarn_mul(tape, tarn_matmul(tape, row, q->a), row);
-    return tarn_sum(tape, tarn_add(tape, tarn_mul_scalar(tape, square, 0.5), row), TARN_ALL_AXES, false);
+    tarn_tensor *loss = tarn_sum(tape, tarn_add(tape, tarn_mul_scalar(tape, square, 0.5), row), TARN_ALL_AXES, false);
+    return q->scale != 0 ? tarn_mul_scalar(tape, loss, q->scale) : loss;
 }
 
 static quadratic quadratic_new(int64_t n, const double *value, uint64_t seed)
@@ -119,6 +121,34 @@ static void copies_in_a_long_spectrum(void **state)
     assert_true(e.converged && e.steps < N);
     EXPECT_VALUES(e.values, 4, 5);
     tarn_extremes_free(&e);
+    quadratic_free(&q);
+}
+
+/* A loss in other units: the squares of its derivatives are no doubles, and the answer is the same. */
+static void units_do_not_matter(void **state)
+{
+    (void)state;
+    enum { N = 60 };
+    double value[N];
+    for (int k = 0; k < N; k++)
+        value[k] = k - 7.5;
+    quadratic q = quadratic_new(N, value, 3);
+    const tarn_objective o = {quadratic_loss, &q, q.params, t};
+    for (int power = -900; power <= 900; power += 300) {
+        tarn_extremes e;
+        tarn_critical_point_report point;
+        q.scale = ldexp(1, power);
+        assert_true(tarn_hessian_extremes(&o, 2, 2, NULL, &e));
+        assert_true(e.converged);
+        const double *l = tarn_data(e.values), *r = tarn_data(e.residuals), known[] = {-7.5, -6.5, 50.5, 51.5};
+        for (int k = 0; k < 4; k++) {
+            assert_true(fabs(l[k] / q.scale - known[k]) < 1e-8);
+            assert_true(r[k] <= 1e-10 * 51.5 * q.scale);
+        }
+        tarn_extremes_free(&e);
+        assert_true(tarn_critical_point(&o, NULL, &point));
+        assert_int_equal(point.kind, TARN_NOT_CRITICAL);
+    }
     quadratic_free(&q);
 }
 
@@ -291,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(quadratics),
         TEST(copies_in_a_long_spectrum),
+        TEST(units_do_not_matter),
         TEST(few_steps_are_not_enough),
         TEST(networks_have_lapacks_spectrum),
         TEST(f32_is_f64_rounded),

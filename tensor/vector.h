@@ -1,0 +1,19 @@
+/* tensor/vector.h (internal): plain vectors of n doubles. On the calling thread, in an order that is always the same. */
+#ifndef TARN__VECTOR_H
+#define TARN__VECTOR_H
+
+#include <stdint.h>
+
+/* sum x[i] y[i]; the terms of a block are added first, so that the error does not grow with n. */
+double tarn__dot(int64_t n, const double *x, const double *y);
+
+/* |x|, also where the squares of the elements are too large or too small for a double. */
+double tarn__norm(int64_t n, const double *x);
+
+/* |x - y| */
+double tarn__distance(int64_t n, const double *x, const double *y);
+
+/* y = x + a d */
+void tarn__along(int64_t n, const double *x, double a, const double *d, double *y);
+
+#endif
