@@ -68,7 +68,7 @@ TARN_API tarn_tensor *tarn_slice2d_new(const tarn_objective *f, const tarn_slice
 
 /* Where a point lies on a slice through `origin`: the (a, b) for which origin + a d + b e is nearest to it. All are f64 [P];
  * e may be NULL, then b is 0. Returns how far the point is from there, 0 when it lies in the plane. NaN with an error: NULL,
- * another shape, d or e zero, or along one line. */
+ * another shape, d or e zero, not finite, or along one line. */
 TARN_API double tarn_slice_project(tarn_tensor *origin, tarn_tensor *d, tarn_tensor *e, tarn_tensor *point,
                                    double coordinates[2]);
 

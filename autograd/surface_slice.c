@@ -147,31 +147,39 @@ static double take_away(int64_t n, const double *d, double *e)
     return along;
 }
 
-/* One direction after the other, from the point's difference to the origin; `room` has 2 n elements. */
+/* x / |x| into unit; returns |x|, or 0 with an error. */
+static double unit_of(const char *who, int64_t n, const double *x, double *unit)
+{
+    double length = tarn__norm(n, x);
+    if (!(length > 0 && length < INFINITY)) {
+        tarn_fail("%s: a direction is zero or not finite", who);
+        return 0;
+    }
+    for (int64_t i = 0; i < n; i++)
+        unit[i] = x[i] / length;
+    return length;
+}
+
+/* One direction after the other, from the point's difference to the origin; `room` has 3 n elements. */
 static double project(const char *who, int64_t n, const double *const v[4], double *room, double coordinates[2])
 {
-    double *rest = room, *e = room + n, ab[2] = {0};
-    const double *d = v[1];
-    tarn__along(n, v[3], -1, v[0], rest);
-    double lengths[2] = {tarn__dot(n, d, d), v[2] ? tarn__dot(n, v[2], v[2]) : 1};
-    if (!(lengths[0] > 0 && lengths[1] > 0)) {
-        tarn_fail("%s: a direction is zero or not finite", who);
+    double *rest = room, *d = room + n, *e = room + 2 * n, ab[2] = {0}, lengths[2] = {unit_of(who, n, v[1], d), 1};
+    if (lengths[0] == 0 || (v[2] && (lengths[1] = unit_of(who, n, v[2], e)) == 0))
         return NAN;
-    }
+    tarn__along(n, v[3], -1, v[0], rest);
     ab[0] = take_away(n, d, rest);
     if (v[2]) {
-        tarn__along(n, v[2], 0, d, e);
         double shared = take_away(n, d, e);
-        if (!(tarn__dot(n, e, e) > 1e-24 * lengths[1])) {
+        if (!(tarn__norm(n, e) > 1e-12)) {
             tarn_fail("%s: the directions lie along one line", who);
             return NAN;
         }
         ab[1] = take_away(n, e, rest);
         ab[0] -= ab[1] * shared;
     }
-    coordinates[0] = ab[0];
-    coordinates[1] = ab[1];
-    return sqrt(tarn__dot(n, rest, rest));
+    coordinates[0] = ab[0] / lengths[0];
+    coordinates[1] = ab[1] / lengths[1];
+    return tarn__norm(n, rest);
 }
 
 double tarn_slice_project(tarn_tensor *origin, tarn_tensor *d, tarn_tensor *e, tarn_tensor *point,
@@ -185,7 +193,7 @@ double tarn_slice_project(tarn_tensor *origin, tarn_tensor *d, tarn_tensor *e, t
     if (!v[0] || !(v[1] = tarn__vector_of(who, "d", d, n)) || (e && !(v[2] = tarn__vector_of(who, "e", e, n))) ||
         !(v[3] = tarn__vector_of(who, "point", point, n)))
         return NAN;
-    double *room = tarn__allocate(2 * (size_t)n * sizeof *room + 1);
+    double *room = tarn__allocate(3 * (size_t)n * sizeof *room + 1);
     if (!room) {
         tarn_fail("%s: no memory", who);
         return NAN;

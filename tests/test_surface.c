@@ -372,6 +372,33 @@ static void a_point_has_its_coordinates(void **state)
     tarn_tensor_free(between);
 }
 
+/* Directions of a length whose square is no double. */
+static void lengths_may_be_extreme(void **state)
+{
+    (void)state;
+    const double scales[] = {1e-200, 1e-100, 1, 1e100, 1e200};
+    for (int i = 0; i < 5; i++)
+        for (int k = 0; k < 5; k++) {
+            const double a = scales[i], b = scales[k];
+            tarn_tensor *origin = tarn_zeros(f.t, TARN_F64, TARN_SHAPE(3)),
+                        *d = tarn_constant(f.t, TARN_F64, TARN_SHAPE(3), (double[]){3 * a, 0, 4 * a}),
+                        *e = tarn_constant(f.t, TARN_F64, TARN_SHAPE(3), (double[]){b, b, 0}),
+                        *point = tarn_constant(f.t, TARN_F64, TARN_SHAPE(3), (double[]){3.5, 0.5, 4});
+            double ab[2];
+            near(tarn_slice_project(origin, d, e, point, ab), 0, 1e-14);
+            near(ab[0] * a, 1, 1e-14);
+            near(ab[1] * b, 0.5, 1e-14);
+        }
+    tarn_tensor *infinite = tarn_constant(f.t, TARN_F64, TARN_SHAPE(2), (double[]){1, INFINITY}),
+                *one = tarn_ones(f.t, TARN_F64, TARN_SHAPE(2));
+    double ab[2] = {7, 7};
+    assert_true(isnan(tarn_slice_project(one, infinite, NULL, one, ab)));
+    expect_error("not finite");
+    assert_true(isnan(tarn_slice_project(one, one, infinite, one, ab)));
+    expect_error("not finite");
+    assert_true(ab[0] == 7 && ab[1] == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +414,7 @@ int main(void)
         TEST(a_value_of_another_tape_is_an_error_meanwhile),
         TEST(a_direction_on_the_same_tape_is_an_error),
         TEST(a_point_has_its_coordinates),
+        TEST(lengths_may_be_extreme),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
