@@ -1,14 +1,11 @@
 #include "tensor/spectral.h"
+#include "tensor/vector.h"
 
-#include <math.h>
-
+/* What x is divided by. Zeros stay zeros, and NaN stays. */
 static double length(int64_t n, const double *x)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i] * x[i];
-    sum = sqrt(sum);
-    return sum < 1e-12 ? 1e-12 : sum; /* NaN stays */
+    double norm = tarn__norm(n, x);
+    return norm == 0 ? 1 : norm;
 }
 
 static void divide(int64_t n, double *x, double by)

@@ -175,6 +175,24 @@ static void steps_follow_the_paper(void **state)
     }
 }
 
+/* w / sigma does not change when w is scaled, however far. */
+static void small_weights_have_the_same_direction(void **state)
+{
+    (void)state;
+    for (int dtype = TARN_F32; dtype <= TARN_F64; dtype++) {
+        tarn_tape_set_training(f.t, true);
+        tarn_tensor *w = tarn_cast(f.t, random_input(TARN_SHAPE(5, 4)), (tarn_dtype)dtype), *y[2];
+        for (int k = 0; k < 2; k++) {
+            tarn_tensor *u = tarn_ones(f.t, (tarn_dtype)dtype, TARN_SHAPE(4)),
+                        *v = tarn_ones(f.t, (tarn_dtype)dtype, TARN_SHAPE(5));
+            y[k] = tarn_spectralnorm(f.t, tarn_mul_scalar(f.t, w, k ? 0x1p-60 : 1), u, v, 2);
+            assert_true(tarn_run(y[k]));
+            expect_close(tarn_item(total(tarn_square(f.t, u))), 1, dtype == TARN_F32 ? 1e-6 : 1e-14);
+        }
+        expect_equal(y[1], y[0], dtype == TARN_F32 ? 1e-6 : 1e-14);
+    }
+}
+
 static void power_iteration_moves_once_and_in_training_only(void **state)
 {
     (void)state;
@@ -442,6 +460,7 @@ int main(void)
         TEST(weightnorm_parts_length_and_direction),
         TEST(sigma_is_the_largest_singular_value),
         TEST(steps_follow_the_paper),
+        TEST(small_weights_have_the_same_direction),
         TEST(power_iteration_moves_once_and_in_training_only),
         TEST(the_gradient_takes_u_and_v_as_they_are),
         TEST(a_checkpoint_has_the_same_u_and_v),
