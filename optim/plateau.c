@@ -73,6 +73,8 @@ void tarn_plateau_free(tarn_plateau *p)
 
 static bool is_better(const tarn_plateau_opts *o, double metric, double best)
 {
+    if (isinf(best)) /* none yet, and a threshold has no meaning */
+        return o->maximize ? metric > best : metric < best;
     if (o->maximize)
         return metric > (o->absolute ? best + o->threshold : best * (1 + o->threshold));
     return metric < (o->absolute ? best - o->threshold : best * (1 - o->threshold));

@@ -128,6 +128,25 @@ static void the_rate_falls_when_patience_ends(void **state)
     assert_null(tarn_error());
 }
 
+/* Also where no other one could be better: a threshold of 1 is all of it. */
+static void the_first_metric_is_better_than_none(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        const tarn_plateau_opts opts = {.maximize = i & 1, .absolute = i & 2, .threshold = i & 4 ? 2 : 1};
+        tarn_plateau *p = tarn_plateau_new(1, &opts);
+        const double *kept = tarn_data(tarn_params_find(tarn_plateau_state(p), "plateau"));
+        tarn_plateau_step(p, opts.maximize ? -INFINITY : INFINITY);
+        assert_true(isinf(kept[1]) && kept[2] == 1);
+        tarn_plateau_step(p, 5);
+        assert_true(kept[1] == 5 && kept[2] == 0);
+        tarn_plateau_step(p, 5);
+        assert_true(kept[1] == 5 && kept[2] == 1);
+        tarn_plateau_free(p);
+    }
+    assert_null(tarn_error());
+}
+
 static void a_plateau_resumes(void **state)
 {
     (void)state;
@@ -202,9 +221,13 @@ static void bad_plateaus_are_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(schedules_at_key_points),           TEST(bad_schedules_are_errors),
-        TEST(the_other_schedules_at_key_points), TEST(the_other_bad_schedules_are_errors),
-        TEST(the_rate_falls_when_patience_ends), TEST(a_plateau_resumes),
+        TEST(schedules_at_key_points),
+        TEST(bad_schedules_are_errors),
+        TEST(the_other_schedules_at_key_points),
+        TEST(the_other_bad_schedules_are_errors),
+        TEST(the_rate_falls_when_patience_ends),
+        TEST(the_first_metric_is_better_than_none),
+        TEST(a_plateau_resumes),
         TEST(bad_plateaus_are_errors),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
