@@ -48,6 +48,8 @@ static bool process_init(process *p, tarn__lanczos *l)
     capacity = capacity < l->n ? capacity : l->n;
     size_t vectors = (size_t)capacity, steps = (size_t)l->max_steps;
     *p = (process){.l = l, .capacity = capacity, .head = -1, .pass = 1, .seen = true, .rng = tarn_rng_seed(l->seed)};
+    if (vectors > SIZE_MAX / sizeof(double) / steps)
+        return false;
     p->chunks = tarn__allocate_zeroed((vectors / CHUNK + 1) * sizeof *p->chunks);
     p->order = tarn__allocate(steps * sizeof *p->order);
     p->multiplied = tarn__allocate_zeroed(vectors);
