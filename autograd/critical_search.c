@@ -71,7 +71,7 @@ static bool approach(search *s)
     double value;
     for (int i = 0; i < TRIES; i++) {
         take_step(s);
-        if (!tarn_params_set_vector(s->e->f->params, s->next) || !tarn__gradient_fill(s->e, s->next_gradient, &value))
+        if (!tarn_params_set_vector(s->e->f->params, s->next) || !tarn__objective_gradient(s->e, s->next_gradient, &value))
             return false;
         const double length = length_of(s->e->numel, s->next_gradient);
         if (length < s->length) {
@@ -101,7 +101,7 @@ static bool begin(search *s)
         return false;
     s->point = s->work[0], s->next = s->work[1];
     s->gradient = s->work[2]->data, s->next_gradient = s->work[3]->data;
-    if (!tarn__gradient_fill(s->e, s->gradient, &value))
+    if (!tarn__objective_gradient(s->e, s->gradient, &value))
         return false;
     s->length = length_of(n, s->gradient);
     return isfinite(s->length) || tarn_fail("%s: the gradient is not finite", s->e->who);
