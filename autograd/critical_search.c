@@ -71,7 +71,8 @@ static bool approach(search *s)
     double value;
     for (int i = 0; i < TRIES; i++) {
         take_step(s);
-        if (!tarn_params_set_vector(s->e->f->params, s->next) || !tarn__objective_gradient(s->e, s->next_gradient, &value))
+        if (!tarn_params_set_vector(s->e->f->params, s->next) ||
+            !tarn__objective_gradient(s->e, s->next_gradient, &value))
             return false;
         const double length = length_of(s->e->numel, s->next_gradient);
         if (length < s->length) {

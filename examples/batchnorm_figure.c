@@ -142,7 +142,7 @@ int main(int argc, char **argv)
 {
     study s = {.name = "batchnorm_figure",
                .about = "Trains a deep network with and without BatchNorm, and counts the steps to an accuracy."};
-    settings o = {.depth = 14, .width = 16, .steps = 2500, .every = 50, .validation = 2000, .lr = 0.03};
+    settings o = {.depth = 14, .width = 16, .steps = 2500, .every = 50, .validation = 2000, .lr = 0.05};
     const cli_option more[] = {
         {"--depth", "N", CLI_INT, &o.depth, 3, STACK_MAX_DEPTH, "convolutions"},
         {"--steps", "N", CLI_INT, &o.steps, 10, 1000000, "training steps of each network"},
