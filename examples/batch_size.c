@@ -268,12 +268,13 @@ static void write_title(char *title, size_t size, const settings *o, const findi
         if (f->epoch[ALONE][i] < f->epoch[ALONE][fastest])
             fastest = i;
     }
+    const int64_t last = o->n_sizes - 1;
     snprintf(
         title, size,
-        "Epochs are fastest with batches of %s (1/%.0f of the time at 1); the noise falls to 1/%.0f; after %lld epochs "
-        "batches of %s are the most accurate",
-        size_names[fastest], f->epoch[ALONE][0] / f->epoch[ALONE][fastest], f->noise[0] / f->noise[o->n_sizes - 1],
-        (long long)o->epochs, size_names[best]);
+        "Epochs are fastest with batches of %s (1/%.0f of the time at 1), the noise falls to 1/%.0f; %lld epochs reach "
+        "%.2f at best (batches of %s), %.2f with batches of %s",
+        size_names[fastest], f->epoch[ALONE][0] / f->epoch[ALONE][fastest], f->noise[0] / f->noise[last],
+        (long long)o->epochs, f->valid[best], size_names[best], f->valid[last], size_names[last]);
 }
 
 static bool draw(const study *s, const settings *o, const findings *f)
