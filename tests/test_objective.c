@@ -1,7 +1,7 @@
 /* A loss as a function of a store's parameters: its value, its gradient, and the store left as it was. */
 #include "tests/layers_cases.h"
 
-#include "autograd/objective.h"
+#include "autograd/curvature.h"
 
 enum { IN = 3, HIDDEN = 4, BATCH = 5 };
 
@@ -229,6 +229,67 @@ static void f32_is_f64_rounded(void **state)
     tarn_tensor_free(grads[0]), tarn_tensor_free(grads[1]);
 }
 
+/* ---- layers with a state of their own, each twice, and random numbers ---- */
+
+typedef struct stateful {
+    tarn_batchnorm_layer norm;
+    tarn_batch_renorm_layer renorm;
+    tarn_spectralnorm_linear_layer spectral;
+    tarn_tensor *x;
+    bool checkpoint;
+} stateful;
+
+static tarn_tensor *twice(tarn_tape *t, void *context, tarn_tensor *x)
+{
+    const stateful *s = context;
+    tarn_rng rng = tarn_rng_seed(6);
+    for (int i = 0; i < 2; i++) {
+        x = tarn_batchnorm_apply(t, &s->norm, tarn_spectralnorm_linear_apply(t, &s->spectral, x));
+        x = tarn_dropout(t, tarn_tanh(t, tarn_batch_renorm_apply(t, &s->renorm, x)), 0.25, &rng);
+    }
+    return x;
+}
+
+static tarn_tensor *stateful_loss(tarn_tape *t, void *context)
+{
+    stateful *s = context;
+    tarn_tensor *y = s->checkpoint ? tarn_checkpoint(t, twice, s, s->x) : twice(t, s, s->x);
+    return tarn_mean(t, tarn_square(t, tarn_add_scalar(t, y, -0.5)), TARN_ALL_AXES, false);
+}
+
+/* Value, gradient and curvature have the same bits at each call, with and without a checkpoint, and however the tape runs;
+ * the state is what it was. */
+static void a_state_counts_from_the_beginning(void **state)
+{
+    (void)state;
+    stateful s = {.x = tarn_tensor_uniform_new(TARN_F64, TARN_SHAPE(BATCH, IN), &f.rng, -1, 1)};
+    assert_true(tarn_spectralnorm_linear_init(&s.spectral, f.p, "s", &f.rng, IN, IN, NULL, NULL) &&
+                tarn_batchnorm_init(&s.norm, f.p, "n", IN, NULL) &&
+                tarn_batch_renorm_init(&s.renorm, f.p, "r", IN, &(tarn_batch_renorm_opts){.unscheduled = true}));
+    const tarn_objective o = {stateful_loss, &s, f.p, f.t};
+    tarn_tensor *v = tarn_tensor_uniform_new(TARN_F64, TARN_SHAPE(tarn_params_numel(f.p)), &f.rng, -1, 1);
+    tarn_tensor *grads[4], *products[4];
+    double values[4];
+    size_t bytes;
+    void *before = everything(f.p, &bytes);
+    for (int i = 0; i < 4; i++) {
+        s.checkpoint = i & 1;
+        tarn_tape_set_eager(f.t, i & 2);
+        grads[i] = tarn_objective_gradient_new(&o, &values[i]);
+        products[i] = tarn_hessian_times_new(&o, v);
+        assert_null(tarn_error());
+        assert_true(values[i] == tarn_objective_value(&o) && values[i] == values[0]);
+        expect_equal(grads[i], grads[0], 0);
+        expect_equal(products[i], products[0], 0);
+    }
+    void *after = everything(f.p, &bytes);
+    assert_memory_equal(before, after, bytes);
+    for (int i = 0; i < 4; i++)
+        tarn_tensor_free(grads[i]), tarn_tensor_free(products[i]);
+    free(before), free(after);
+    tarn_tensor_free(v), tarn_tensor_free(s.x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +300,7 @@ int main(void)
         TEST(what_lies_on_the_tape_stays),
         TEST(after_an_error_too),
         TEST(f32_is_f64_rounded),
+        TEST(a_state_counts_from_the_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
