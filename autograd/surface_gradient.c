@@ -220,9 +220,10 @@ static bool noise(tarn__evaluation *e, int64_t batches, bool (*select)(void *, i
             return tarn_fail("%s: batch %" PRId64 " of %" PRId64 " could not be selected", e->who, k, batches);
         if (!tarn__objective_gradient(e, g, &loss))
             return false;
-        r->loss += (loss - r->loss) / (double)(k + 1);
+        r->loss += loss;
         squares += add_gradient(n, mean, g, k);
     }
+    r->loss /= (double)batches;
     r->mean_norm = tarn__norm(n, mean);
     r->noise_norm = sqrt(squares / (double)(batches - 1));
     r->gradient_squared = tarn__dot(n, mean, mean) - squares / (double)(batches - 1) / (double)batches;

@@ -115,13 +115,36 @@ static void the_noise_is_that_of_the_batches(void **state)
     assert_true(r.mean_norm == 0 && r.noise_scale == 0);
 }
 
+static bool overflow(void *context, int64_t batch)
+{
+    quadratic *q = context;
+    q->scale = batch == 0 ? INFINITY : 1;
+    return true;
+}
+
+static void the_loss_is_the_mean_of_the_batches(void **state)
+{
+    (void)state;
+    quadratic q = quadratic_new(f.p, THETA);
+    tarn_gradient_noise_report r;
+    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
+    double mean = 0;
+    for (int k = 0; k < 3; k++) {
+        memcpy(q.center, CENTERS[k], sizeof q.center);
+        mean += tarn_objective_value(&o) / 3;
+    }
+    assert_true(tarn_gradient_noise(&o, 3, 7, choose, &r));
+    near(r.loss, mean, 1e-14);
+    assert_true(tarn_gradient_noise(&o, 3, 7, overflow, &r));
+    assert_true(r.loss == INFINITY && isnan(r.noise_norm) && isnan(r.noise_scale));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_probe_knows_the_quadratic),
-        TEST(where_the_gradient_is_zero),
-        TEST(the_shift_is_the_mixed_curvature),
-        TEST(the_noise_is_that_of_the_batches),
+        TEST(the_probe_knows_the_quadratic),       TEST(where_the_gradient_is_zero),
+        TEST(the_shift_is_the_mixed_curvature),    TEST(the_noise_is_that_of_the_batches),
+        TEST(the_loss_is_the_mean_of_the_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
