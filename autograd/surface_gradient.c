@@ -7,12 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-static double cosine(int64_t n, const double *x, const double *y)
-{
-    double c = tarn__dot(n, x, y) / (tarn__norm(n, x) * tarn__norm(n, y));
-    return c > 1 ? 1 : c < -1 ? -1 : c;
-}
-
 static double smaller(double a, double b)
 {
     return isnan(a) || isnan(b) ? NAN : b < a ? b : a;
@@ -35,15 +29,15 @@ static double *vectors(const tarn__evaluation *e, size_t count)
 /* ---- along the gradient ---- */
 
 /* What one step says. */
-static void add_step(tarn_gradient_probe_report *r, bool first, double loss, double distance, double cosine_,
+static void add_step(tarn_gradient_probe_report *r, bool first, double loss, double distance, double cosine,
                      double beta)
 {
     r->lowest_loss = first ? loss : smaller(r->lowest_loss, loss);
     r->highest_loss = first ? loss : larger(r->highest_loss, loss);
     r->nearest = first ? distance : smaller(r->nearest, distance);
     r->farthest = first ? distance : larger(r->farthest, distance);
-    r->lowest_cosine = first ? cosine_ : smaller(r->lowest_cosine, cosine_);
-    r->highest_cosine = first ? cosine_ : larger(r->highest_cosine, cosine_);
+    r->lowest_cosine = first ? cosine : smaller(r->lowest_cosine, cosine);
+    r->highest_cosine = first ? cosine : larger(r->highest_cosine, cosine);
     r->beta = first ? beta : larger(r->beta, beta);
 }
 
@@ -61,7 +55,7 @@ static bool probe(tarn__evaluation *e, const tarn_gradient_probe_opts *o, double
         if (!tarn__objective_gradient(e, other, &loss))
             return false;
         double distance = tarn__distance(n, g, other);
-        add_step(r, k == 0, loss, distance, cosine(n, g, other), distance / (eta * r->gradient_norm));
+        add_step(r, k == 0, loss, distance, tarn__cosine(n, g, other), distance / (eta * r->gradient_norm));
     }
     return true;
 }
@@ -164,7 +158,7 @@ static bool shift(tarn__evaluation *e, const char *of_layer, const char *moves, 
     *r = (tarn_gradient_shift_report){.before = tarn__norm(n, before),
                                       .after = tarn__norm(n, after),
                                       .shift = tarn__distance(n, before, after),
-                                      .cosine = cosine(n, before, after)};
+                                      .cosine = tarn__cosine(n, before, after)};
     r->relative = r->shift / r->before;
     return true;
 }

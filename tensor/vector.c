@@ -1,6 +1,8 @@
 #include "tensor/vector.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 enum { BLOCK = 1024, LANES = 8 };
 
@@ -23,19 +25,31 @@ double tarn__dot(int64_t n, const double *x, const double *y)
     return total;
 }
 
-/* The squares have digits enough between the two: below, they lose them, above, their sum may not fit. */
-double tarn__norm(int64_t n, const double *x)
+/* In between, squares have all their digits, and their sum fits. */
+static bool is_safe(double square)
 {
-    double square = tarn__dot(n, x, x), largest = 0, scaled = 0;
-    if (isnan(square) || (square > 0x1p-900 && square < INFINITY))
-        return sqrt(square);
+    return square > 0x1p-900 && square < INFINITY;
+}
+
+/* |x - y| (y NULL: |x|), in units of the largest element. */
+static double scaled_distance(int64_t n, const double *x, const double *y)
+{
+    double largest = 0, square = 0;
     for (int64_t i = 0; i < n; i++)
-        largest = fmax(largest, fabs(x[i]));
+        largest = fmax(largest, fabs(y ? x[i] - y[i] : x[i]));
     if (largest == 0 || isinf(largest))
         return largest;
-    for (int64_t i = 0; i < n; i++)
-        scaled += x[i] / largest * (x[i] / largest);
-    return largest * sqrt(scaled);
+    for (int64_t i = 0; i < n; i++) {
+        double part = (y ? x[i] - y[i] : x[i]) / largest;
+        square += part * part;
+    }
+    return largest * sqrt(square);
+}
+
+double tarn__norm(int64_t n, const double *x)
+{
+    double square = tarn__dot(n, x, x);
+    return is_safe(square) || isnan(square) ? sqrt(square) : scaled_distance(n, x, NULL);
 }
 
 double tarn__distance(int64_t n, const double *x, const double *y)
@@ -48,7 +62,18 @@ double tarn__distance(int64_t n, const double *x, const double *y)
             part += (x[i] - y[i]) * (x[i] - y[i]);
         total += part;
     }
-    return sqrt(total);
+    return is_safe(total) || isnan(total) ? sqrt(total) : scaled_distance(n, x, y);
+}
+
+double tarn__cosine(int64_t n, const double *x, const double *y)
+{
+    double a = tarn__norm(n, x), b = tarn__norm(n, y), c = 0;
+    if (is_safe(a * a) && is_safe(b * b) && is_safe(a * b))
+        c = tarn__dot(n, x, y) / (a * b);
+    else
+        for (int64_t i = 0; i < n; i++)
+            c += x[i] / a * (y[i] / b);
+    return c > 1 ? 1 : c < -1 ? -1 : c;
 }
 
 void tarn__along(int64_t n, const double *x, double a, const double *d, double *y)

@@ -7,11 +7,12 @@
 /* sum x[i] y[i]; the terms of a block are added first, so that the error does not grow with n. */
 double tarn__dot(int64_t n, const double *x, const double *y);
 
-/* |x|, also where the squares of the elements are too large or too small for a double. */
+/* |x|, and |x - y|, also where the squares of the elements are too large or too small for a double. */
 double tarn__norm(int64_t n, const double *x);
-
-/* |x - y| */
 double tarn__distance(int64_t n, const double *x, const double *y);
+
+/* Of the angle between x and y, within [-1,1]; NaN where one is 0. */
+double tarn__cosine(int64_t n, const double *x, const double *y);
 
 /* y = x + a d */
 void tarn__along(int64_t n, const double *x, double a, const double *d, double *y);

@@ -139,12 +139,40 @@ static void the_loss_is_the_mean_of_the_batches(void **state)
     assert_true(r.loss == INFINITY && isnan(r.noise_norm) && isnan(r.noise_scale));
 }
 
+/* A loss in other units: with the steps in theirs, the same numbers in them. */
+static void units_do_not_matter(void **state)
+{
+    (void)state;
+    quadratic q = quadratic_new(f.p, THETA);
+    const tarn_objective o = {quadratic_loss, &q, f.p, f.t};
+    tarn_gradient_probe_report p[2];
+    tarn_gradient_shift_report s[2];
+    for (int power = -900; power <= 900; power += 600)
+        for (int i = 0; i < 2; i++) {
+            q.scale = i ? ldexp(1, power) : 1;
+            const tarn_gradient_probe_opts opts = {.low = 0.05 / q.scale, .high = 0.4 / q.scale};
+            assert_true(tarn_gradient_probe(&o, &opts, &p[i]));
+            assert_true(tarn_gradient_shift(&o, "f2.", NULL, 0.1 / q.scale, &s[i]));
+            near(p[i].gradient_norm / q.scale, p[0].gradient_norm, 1e-14);
+            near(p[i].nearest / q.scale, p[0].nearest, 1e-14);
+            near(p[i].farthest / q.scale, p[0].farthest, 1e-14);
+            near(p[i].lowest_cosine, p[0].lowest_cosine, 1e-14);
+            near(p[i].highest_cosine, p[0].highest_cosine, 1e-14);
+            near(p[i].beta / q.scale, p[0].beta, 1e-14);
+            near(s[i].shift / q.scale, s[0].shift, 1e-14);
+            near(s[i].relative, s[0].relative, 1e-14);
+            near(s[i].cosine, s[0].cosine, 1e-14);
+        }
+    assert_true(p[0].lowest_cosine < 0.9 && p[0].beta > 1 && s[0].shift > 0.1 &&
+                s[0].cosine < 1); /* and they say something */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_probe_knows_the_quadratic),       TEST(where_the_gradient_is_zero),
         TEST(the_shift_is_the_mixed_curvature),    TEST(the_noise_is_that_of_the_batches),
-        TEST(the_loss_is_the_mean_of_the_batches),
+        TEST(the_loss_is_the_mean_of_the_batches), TEST(units_do_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
