@@ -82,6 +82,8 @@ bool tarn_critical_point(const tarn_objective *f, const tarn_critical_point_opts
     static const char who[] = "tarn_critical_point";
     tarn__evaluation e;
     tarn_critical_point_opts o;
+    if (report)
+        *report = (tarn_critical_point_report){0};
     if (!tarn__usable(who, report, "report") || !tarn__objective_begin(&e, who, f))
         return false;
     bool ok = fill_opts(&e, opts, &o) && (e.numel <= TARN_HESSIAN_MAX || tarn__hessian_fill(&e, NULL));

@@ -99,8 +99,9 @@ typedef struct tarn_critical_point_report {
     double minimum_ratio; /* positive / P: 1 at a minimum. (How near to a minimum the direction-wise view is) */
 } tarn_critical_point_report;
 
-/* What the store's parameters are to the loss, from the whole spectrum. False with an error: besides the common ones,
- * P above TARN_HESSIAN_MAX, a gradient or a Hessian that is not finite, a tolerance that is not in (0,1). */
+/* What the store's parameters are to the loss, from the whole spectrum. False with an error, and the report all zeros:
+ * besides the common ones, P above TARN_HESSIAN_MAX, a gradient or a Hessian that is not finite, a tolerance that is not in
+ * (0,1). */
 TARN_API bool tarn_critical_point(const tarn_objective *f, const tarn_critical_point_opts *opts,
                                   tarn_critical_point_report *report);
 

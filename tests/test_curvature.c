@@ -350,6 +350,25 @@ static void the_store_stays_as_it_was(void **state)
     network_free(&m);
 }
 
+static void on_error_the_report_is_zeros(void **state)
+{
+    (void)state;
+    problem p = problem_new(2, (double[]){0, 0}, NULL);
+    const tarn_objective o = {two_weights, &p, p.params, t};
+    const tarn_critical_point_opts bad = {.zero_tol = 2};
+    const tarn_critical_point_report zeros = {0};
+    tarn_critical_point_report r;
+    for (int i = 0; i < 2; i++) {
+        assert_true(tarn_critical_point(&o, NULL, &r));
+        assert_int_equal(r.kind, TARN_SADDLE);
+        assert_false(tarn_critical_point(i ? &o : NULL, i ? &bad : NULL, &r));
+        expect_error("tarn_critical_point: ", i ? "zero_tol 2" : "objective is NULL");
+        assert_true(r.kind == zeros.kind && r.value == 0 && r.gradient_norm == 0 && r.smallest == 0 && r.largest == 0);
+        assert_true(r.negative == 0 && r.zero == 0 && r.positive == 0 && r.minimum_ratio == 0);
+    }
+    tarn_params_free(p.params);
+}
+
 static void too_large_for_the_whole(void **state)
 {
     (void)state;
@@ -385,6 +404,7 @@ int main(void)
         TEST(f32_is_f64_rounded),
         TEST(threads_change_no_bit),
         TEST(the_store_stays_as_it_was),
+        TEST(on_error_the_report_is_zeros),
         TEST(too_large_for_the_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
