@@ -31,11 +31,11 @@ typedef struct tarn_objective {
     tarn_tape *tape; /* with nothing on it, before each call and after it; in training or evaluation, as it was set */
 } tarn_objective;
 
-/* Every function that takes an objective leaves the store as it found it, the gradients, and the running statistics that
- * a loss in training moves, included. Meanwhile the store may hold other points: no other thread may use it. Values that
- * another tape has yet to compute from the store may no longer be computable. Errors, besides each function's own: f, its
- * loss, params or tape NULL, a tape on which something lies, a loss function that returns NULL or more than one element, a
- * store without trained elements, no memory. */
+/* Every function that takes an objective leaves the store as it found it, the gradients, and the running statistics
+ * that a loss in training moves, included. Meanwhile the store may hold other points: no other thread may use it.
+ * Values that another tape has yet to compute from the store may no longer be computable. Errors, besides each
+ * function's own: f, its loss, params or tape NULL, a tape on which something lies, a loss function that returns NULL
+ * or more than one element, a store without trained elements, no memory. */
 
 /* The loss at the store's parameters; NaN with an error. */
 TARN_API double tarn_objective_value(const tarn_objective *f);

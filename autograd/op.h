@@ -135,9 +135,9 @@ bool tarn__first_run(const tarn_node *n);
  * there is older than the change: nothing may be computed from n's inputs in place of it. */
 bool tarn__is_unchanged(const tarn_node *n);
 
-/* x need not be there: nobody but `reader` reads it, neither in the run under way nor later by name. The reader is n, or a
- * node behind n whose work n does. (In a run that is not tarn_backward's, that is known only of what was recorded with
- * gradients off. Outputs of at most TARN__SMALL bytes that the program has a name for may always be read later.) */
+/* x need not be there: nobody but `reader` reads it, neither in the run under way nor later by name. The reader is n,
+ * or a node behind n whose work n does. (In a run that is not tarn_backward's, that is known only of what was recorded
+ * with gradients off. Outputs of at most TARN__SMALL bytes that the program has a name for may always be read later.) */
 bool tarn__only_use(tarn_node *reader, tarn_tensor *x);
 
 /* Zeroed memory that lives as long as the tape: n->fusion_data. NULL (no error) when there is none. */

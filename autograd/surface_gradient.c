@@ -193,8 +193,8 @@ bool tarn_gradient_shift(const tarn_objective *f, const char *layer, const char 
 
 /* ---- from batch to batch ---- */
 
-/* The mean of k gradients becomes that of k+1; returns what the sum of the squared distances from the mean grows by (Welford
- * 1962). */
+/* The mean of k gradients becomes that of k+1; returns what the sum of the squared distances from the mean grows by
+ * (Welford 1962). */
 static double add_gradient(int64_t n, double *mean, const double *g, int64_t k)
 {
     double growth = tarn__distance(n, g, mean);

@@ -64,11 +64,12 @@ TARN_API size_t tarn_tape_peak_bytes(const tarn_tape *tape);
  * changed after it was recorded is an error. */
 TARN_API bool tarn_run(tarn_tensor *x);
 
-/* x's elements stay until the reset, once they are computed; so do those that tarn_data has given a pointer to, and leaves.
- * Anything else may go when everything that was recorded to read it has run: in tarn_backward(), inside a checkpoint, and
- * at once if it was recorded with gradients off. Results of 64 KiB or less stay even so, unless they are inside a
- * checkpoint, or were recorded with gradients off for one op alone to read. What has gone is computed again when somebody
- * asks for it, to the same bits; but then the leaves behind it must not have changed: an error otherwise. */
+/* x's elements stay until the reset, once they are computed; so do those that tarn_data has given a pointer to, and
+ * leaves. Anything else may go when everything that was recorded to read it has run: in tarn_backward(), inside a
+ * checkpoint, and at once if it was recorded with gradients off. Results of 64 KiB or less stay even so, unless they
+ * are inside a checkpoint, or were recorded with gradients off for one op alone to read. What has gone is computed
+ * again when somebody asks for it, to the same bits; but then the leaves behind it must not have changed: an error
+ * otherwise. */
 TARN_API bool tarn_keep(tarn_tensor *x);
 
 /* Adds d loss / d p to the gradient of every parameter p that loss depends on, and computes loss. The loss is
@@ -88,18 +89,18 @@ TARN_API bool tarn_backward(tarn_tape *tape, tarn_tensor *loss);
 TARN_API bool tarn_grad(tarn_tape *tape, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
                         int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads);
 
-/* products[j] = sum over k of (d^2 loss / d inputs[j] d inputs[k]) vectors[k]: the Hessian times a vector, for the time of
- * a few gradients and without the Hessian (Pearlmutter 1994: Fast Exact Multiplication by the Hessian; here as the
- * gradient of <gradient, v>, v held constant). The loss has one element; vectors[k] has the shape and dtype of inputs[k].
- * Otherwise as tarn_grad: the products are tensors on the tape that are not computed yet and can be differentiated again,
- * with gradients on (the gradient in between is recorded with gradients on in any case), and products may be the same
- * array as inputs or vectors. */
+/* products[j] = sum over k of (d^2 loss / d inputs[j] d inputs[k]) vectors[k]: the Hessian times a vector, for the
+ * time of a few gradients and without the Hessian (Pearlmutter 1994: Fast Exact Multiplication by the Hessian; here as
+ * the gradient of <gradient, v>, v held constant). The loss has one element; vectors[k] has the shape and dtype of
+ * inputs[k]. Otherwise as tarn_grad: the products are tensors on the tape that are not computed yet and can be
+ * differentiated again, with gradients on (the gradient in between is recorded with gradients on in any case), and
+ * products may be the same array as inputs or vectors. */
 TARN_API bool tarn_hessian_vector(tarn_tape *tape, tarn_tensor *loss, int n, tarn_tensor *const *inputs,
                                   tarn_tensor *const *vectors, tarn_tensor **products);
 
-/* J[i,j] = d output_i / d input_j, f64 [numel(output), numel(input)], the caller's, elements counted row-major; zeros where
- * there is no way from one to the other. For small things: it records one gradient for each element of the output, and
- * they stay recorded until the reset. Errors as tarn_grad's. */
+/* J[i,j] = d output_i / d input_j, f64 [numel(output), numel(input)], the caller's, elements counted row-major; zeros
+ * where there is no way from one to the other. For small things: it records one gradient for each element of the
+ * output, and they stay recorded until the reset. Errors as tarn_grad's. */
 TARN_API tarn_tensor *tarn_jacobian_new(tarn_tape *tape, tarn_tensor *output, tarn_tensor *input);
 
 /* y = segment(t, context, x), for less memory and more time: what the ops that the segment records compute does not

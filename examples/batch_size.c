@@ -1,5 +1,5 @@
-/* batch_size.c: small batches against large ones, the lecture's table with measured entries: time for an update and for an
- * epoch, noise of the gradient, what training achieves and how it generalises, on Fashion-MNIST. */
+/* batch_size.c: small batches against large ones, the lecture's table with measured entries: time for an update and
+ * for an epoch, noise of the gradient, what training achieves and how it generalises, on Fashion-MNIST. */
 #include "examples/common/plot.h"
 #include "examples/common/progress.h"
 #include "examples/common/study.h"

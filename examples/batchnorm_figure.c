@@ -1,6 +1,6 @@
 /* batchnorm_figure.c: the figure of the BatchNorm paper (Ioffe & Szegedy 2015, 1502.03167, figure 2), redrawn on
- * Fashion-MNIST: validation accuracy against training steps for a deep convolutional network without BatchNorm, with it,
- * with it at 5 and 30 times the learning rate, and with sigmoids in place of ReLU. */
+ * Fashion-MNIST: validation accuracy against training steps for a deep convolutional network without BatchNorm, with
+ * it, with it at 5 and 30 times the learning rate, and with sigmoids in place of ReLU. */
 #include "examples/common/plot.h"
 #include "examples/common/study.h"
 #include "examples/common/table.h"

@@ -1,6 +1,6 @@
 /* bouncing.c: training that stalls without a critical point. Gradient descent on all images at once, at a rate that is
- * too large for the valley and then at a tenth of it: the loss, the norm of the gradient, the angle between one step and
- * the next, and the ends of the Hessian's spectrum, whose largest eigenvalue a step of rate r bears up to 2/r. */
+ * too large for the valley and then at a tenth of it: the loss, the norm of the gradient, the angle between one step
+ * and the next, and the ends of the Hessian's spectrum, whose largest eigenvalue a step of rate r bears up to 2/r. */
 #include "examples/common/plot.h"
 #include "examples/common/study.h"
 #include "examples/common/table.h"

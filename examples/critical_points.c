@@ -1,5 +1,6 @@
-/* critical_points.c: where the gradient is zero, and what the Hessian says there, for a network whose whole error surface
- * fits into a picture: y = w1 w2 x at x = 1, which should be 1. Its saddle, its minima, and the way out of the saddle. */
+/* critical_points.c: where the gradient is zero, and what the Hessian says there, for a network whose whole error
+ * surface fits into a picture: y = w1 w2 x at x = 1, which should be 1. Its saddle, its minima, and the way out of the
+ * saddle. */
 #include "examples/common/plot.h"
 #include "examples/common/study.h"
 #include "examples/common/table.h"

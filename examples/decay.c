@@ -1,5 +1,5 @@
-/* decay.c: why a learning rate should decay. RMSProp walks along a valley: where the gradients across it have become small,
- * so has sigma, and at a constant rate the steps burst sideways; a rate that decays holds them. */
+/* decay.c: why a learning rate should decay. RMSProp walks along a valley: where the gradients across it have become
+ * small, so has sigma, and at a constant rate the steps burst sideways; a rate that decays holds them. */
 #include "examples/common/plot.h"
 #include "examples/common/study.h"
 #include "examples/common/table.h"

@@ -1,5 +1,5 @@
-/* generalization.c: do large batches generalise worse (Keskar et al. 2017, 1609.04836), or have they only trained less? Three
- * batch sizes on Fashion-MNIST, trained until their training accuracies are the same, and then compared. */
+/* generalization.c: do large batches generalise worse (Keskar et al. 2017, 1609.04836), or have they only trained
+ * less? Three batch sizes on Fashion-MNIST, trained until their training accuracies are the same, and then compared. */
 #include "examples/common/plot.h"
 #include "examples/common/study.h"
 #include "examples/common/table.h"

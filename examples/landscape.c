@@ -1,6 +1,6 @@
 /* landscape.c: the surface of the loss around what training has found, with and without BatchNorm: slices along two
- * random directions whose filters are as long as the network's own (Li et al. 2018, 1712.09913, section 4 and figure 5).
- * With BatchNorm twice: as it is trained, by the statistics of the images, and by its running statistics. */
+ * random directions whose filters are as long as the network's own (Li et al. 2018, 1712.09913, section 4 and figure
+ * 5). With BatchNorm twice: as it is trained, by the statistics of the images, and by its running statistics. */
 #include "examples/common/plot.h"
 #include "examples/common/progress.h"
 #include "examples/common/study.h"

@@ -17,8 +17,8 @@ typedef struct settings {
     int64_t images, hidden, nets, newton_steps, training_steps;
 } settings;
 
-/* 4x4 means of an image, one layer of tanh, the squared error against the one-hot label, and weight decay, without which
- * much of the surface is so flat that Newton's method gets lost. */
+/* 4x4 means of an image, one layer of tanh, the squared error against the one-hot label, and weight decay, without
+ * which much of the surface is so flat that Newton's method gets lost. */
 typedef struct small_net {
     tarn_params *params;
     tarn_linear_layer hidden, out;

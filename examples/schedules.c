@@ -1,5 +1,5 @@
-/* schedules.c: learning rates that change with the step: a deep network on Fashion-MNIST, trained by RMSProp under seven
- * schedules. */
+/* schedules.c: learning rates that change with the step: a deep network on Fashion-MNIST, trained by RMSProp under
+ * seven schedules. */
 #include "examples/common/plot.h"
 #include "examples/common/study.h"
 #include "examples/common/table.h"

@@ -1,7 +1,7 @@
-/* warmup.c: at the start Adam's sigma rests on few gradients, and the first steps may be far too bold (Liu et al. 2020,
- * 1908.03265). Adam, Adam with warm-up, and RAdam, which corrects for it, over a range of learning rates: a deep network on
- * Fashion-MNIST. Warm-up is short, or as long as Ma & Yarats (2021, 1910.04209) advise, 2/(1-beta2) = 2000 steps, which here
- * is longer than the training. */
+/* warmup.c: at the start Adam's sigma rests on few gradients, and the first steps may be far too bold (Liu et al.
+ * 2020, 1908.03265). Adam, Adam with warm-up, and RAdam, which corrects for it, over a range of learning rates: a deep
+ * network on Fashion-MNIST. Warm-up is short, or as long as Ma & Yarats (2021, 1910.04209) advise, 2/(1-beta2) = 2000
+ * steps, which here is longer than the training. */
 #include "examples/common/plot.h"
 #include "examples/common/study.h"
 #include "examples/common/table.h"

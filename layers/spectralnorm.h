@@ -1,7 +1,7 @@
-/* layers/spectralnorm.h: Linear and Conv2d with spectral normalization (Miyato et al. 2018, 1802.05957; Yoshida & Miyato
- * 2017, 1705.10941): the weight is divided by its largest singular value. So a Linear lengthens no difference between
- * inputs. Of a Conv2d's weight it is that of the matrix [kernel*kernel*in/groups,out], as in the paper: by how much the
- * convolution as a whole can lengthen, this bounds, and does not give. */
+/* layers/spectralnorm.h: Linear and Conv2d with spectral normalization (Miyato et al. 2018, 1802.05957; Yoshida &
+ * Miyato 2017, 1705.10941): the weight is divided by its largest singular value. So a Linear lengthens no difference
+ * between inputs. Of a Conv2d's weight it is that of the matrix [kernel*kernel*in/groups,out], as in the paper: by how
+ * much the convolution as a whole can lengthen, this bounds, and does not give. */
 #ifndef TARN_SPECTRALNORM_H
 #define TARN_SPECTRALNORM_H
 
@@ -28,8 +28,8 @@ typedef struct tarn_spectralnorm_opts {
     int iterations; /* of the power iteration, each time the layer is applied in training; 0 means 1 */
 } tarn_spectralnorm_opts;
 
-/* As tarn_linear_init(), plus the buffers NAME.u [out] and NAME.v [in]: the state of the power iteration, which is saved
- * with the rest. It begins with a random u, and 15 steps. NAME.weight is the weight before it is divided; zeros
+/* As tarn_linear_init(), plus the buffers NAME.u [out] and NAME.v [in]: the state of the power iteration, which is
+ * saved with the rest. It begins with a random u, and 15 steps. NAME.weight is the weight before it is divided; zeros
  * (TARN_INIT_ZEROS) are refused, since they cannot be. norm->iterations is 0 or more; NULL: the default. */
 TARN_API bool tarn_spectralnorm_linear_init(tarn_spectralnorm_linear_layer *l, tarn_params *params, const char *name,
                                             tarn_rng *rng, int64_t in, int64_t out, const tarn_linear_opts *opts,

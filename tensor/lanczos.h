@@ -1,11 +1,12 @@
 /* tensor/lanczos.h (internal): the ends of the spectrum of a symmetric operator that is only known by its products.
  *
- * Lanczos's process (Golub & Van Loan, Matrix Computations, 4th ed., 10.1 to 10.3) in f64, every new vector orthogonalised
- * twice against all others, so that no copies of an eigenvalue appear that are not there. What is there several times, one
- * process cannot see, since all that it computes follows from its first vector: so once the wanted values have converged,
- * another process starts from a random vector orthogonal to everything, and goes on until its own ends have converged. If
- * that changes a wanted value, there is another. The values are those of the operator on the space of all of them
- * (Rayleigh-Ritz). After at most n products the space is the whole one, and the values are exact. */
+ * Lanczos's process (Golub & Van Loan, Matrix Computations, 4th ed., 10.1 to 10.3) in f64, every new vector
+ * orthogonalised twice against all others, so that no copies of an eigenvalue appear that are not there. What is there
+ * several times, one process cannot see, since all that it computes follows from its first vector: so once the wanted
+ * values have converged, another process starts from a random vector orthogonal to everything, and goes on until its
+ * own ends have converged. If that changes a wanted value, there is another. The values are those of the operator on
+ * the space of all of them (Rayleigh-Ritz). After at most n products the space is the whole one, and the values are
+ * exact. */
 #ifndef TARN__LANCZOS_H
 #define TARN__LANCZOS_H
 

@@ -59,8 +59,9 @@ TARN_API double tarn_params_grad_norm(const tarn_params *params);
 
 /* ---- all parameters as one vector: a point in the space of weights ---- */
 
-/* f64 [tarn_params_numel(params)], the caller's: the elements of every parameter (buffers are left out) in the order of
- * the store, each row-major; or those of their gradients, zeros where one is not filled. f32 values are held exactly. */
+/* f64 [tarn_params_numel(params)], the caller's: the elements of every parameter (buffers are left out) in the order
+ * of the store, each row-major; or those of their gradients, zeros where one is not filled. f32 values are held
+ * exactly. */
 TARN_API tarn_tensor *tarn_params_vector_new(const tarn_params *params);
 TARN_API tarn_tensor *tarn_params_grad_vector_new(const tarn_params *params);
 

@@ -1,5 +1,5 @@
-/* Batch Renormalization: its paper's equations written out, the derivatives with r and d held, the schedule, and how its
- * moving averages move. */
+/* Batch Renormalization: its paper's equations written out, the derivatives with r and d held, the schedule, and how
+ * its moving averages move. */
 #include "autograd/ops.h"
 #include "data/safetensors.h"
 #include "tests/files.h"

@@ -487,8 +487,8 @@ static void cumulative_statistics_are_plain_averages(void **state)
     }
 }
 
-/* By their count, cumulative averages go on where they were: with other leaves of the same values, and after evaluation,
- * which uses them. The first batch takes the place of what was there. */
+/* By their count, cumulative averages go on where they were: with other leaves of the same values, and after
+ * evaluation, which uses them. The first batch takes the place of what was there. */
 static void cumulative_statistics_go_on(void **state)
 {
     (void)state;

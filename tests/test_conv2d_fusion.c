@@ -1,5 +1,5 @@
-/* A convolution with its bias and the statistics of the BatchNorm behind it, and relu computed again for the gradient of the
- * next one: the same bits as one op after the other, and indeed run together. */
+/* A convolution with its bias and the statistics of the BatchNorm behind it, and relu computed again for the gradient
+ * of the next one: the same bits as one op after the other, and indeed run together. */
 #include "autograd/tape_impl.h"
 #include "tensor/params.h"
 #include "tensor/threads.h"
@@ -153,8 +153,8 @@ static void weights_are_transformed_once(void **state)
     tarn_params_free(p);
 }
 
-/* tanh(z) BN(z)^2, z = conv(x, w) + bias, BN(z) a constant. Of the copies that the gradient makes, tanh's is asked first, and takes bias and
- * convolution with it; BatchNorm's must not take that for its own convolution. */
+/* tanh(z) BN(z)^2, z = conv(x, w) + bias, BN(z) a constant. Of the copies that the gradient makes, tanh's is asked
+ * first, and takes bias and convolution with it; BatchNorm's must not take that for its own convolution. */
 static tarn_tensor *shared_sum(tarn_tape *tape, void *context, tarn_tensor *x)
 {
     tarn_tensor *const *p = context;

@@ -89,8 +89,8 @@ ACTIVATION(act_sigmoid, TARN_SIGMOID, 0)
 ACTIVATION(act_softplus, TARN_SOFTPLUS, 0)
 ACTIVATION(act_tanh, TARN_TANH, 0)
 
-/* u and v are constants to the gradient and move, in training, when the weight does: there a difference of gradients would
- * be another thing. */
+/* u and v are constants to the gradient and move, in training, when the weight does: there a difference of gradients
+ * would be another thing. */
 static bool spectral_linear_new(model *m)
 {
     m->still = "w.weight";

@@ -99,8 +99,8 @@ static void quadratics(void **state)
                 expect_ends_of(cases[c].n, cases[c].value, smallest, largest, NULL);
 }
 
-/* Three copies at one end and two at the other of a spectrum that the first process does not exhaust: it sees one of each,
- * and would say so if it were the only one. */
+/* Three copies at one end and two at the other of a spectrum that the first process does not exhaust: it sees one of
+ * each, and would say so if it were the only one. */
 static void copies_in_a_long_spectrum(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* L12: an epoch shows every example once, in a new order. L13: large batches have fewer updates in an epoch and less noise
- * in the gradient; an epoch of small ones trains further, an update of large ones does. */
+/* L12: an epoch shows every example once, in a new order. L13: large batches have fewer updates in an epoch and less
+ * noise in the gradient; an epoch of small ones trains further, an update of large ones does. */
 #include "autograd/surface.h"
 #include "data/data.h"
 #include "tests/layers_cases.h"

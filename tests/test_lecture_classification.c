@@ -22,8 +22,8 @@ static void any_two_classes_are_equally_far_apart(void **state)
             assert_true(tarn_at(distance, (const int64_t[]){i, j}) == (i == j ? 0 : 2));
 }
 
-/* softmax(y) = softmax(y - constant), also where exp(y) is infinite or 0. The loss is a difference of numbers as large as
- * the shift, and its gradient an exponential of one. */
+/* softmax(y) = softmax(y - constant), also where exp(y) is infinite or 0. The loss is a difference of numbers as large
+ * as the shift, and its gradient an exponential of one. */
 static void softmax_of_outputs_beyond_exp(tarn_dtype dtype, double tolerance)
 {
     const double near[] = {2, 0.5, -1}, shifts[] = {0, 1000, -1000, 30000};

@@ -1,5 +1,5 @@
-/* L15: the Hessian tells a saddle from a minimum, and shows the way down; few directions of a network's critical point go
- * down at low loss. L16: the loss may stall without a critical point, between the walls of a valley. */
+/* L15: the Hessian tells a saddle from a minimum, and shows the way down; few directions of a network's critical point
+ * go down at low loss. L16: the loss may stall without a critical point, between the walls of a valley. */
 #include "tests/layers_cases.h"
 
 #include "autograd/curvature.h"

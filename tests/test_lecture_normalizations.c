@@ -1,5 +1,5 @@
-/* L3, L5, L7, L11: where a normalization stands, what BatchNorm learns and over what it averages, and what the ones that
- * followed it average over instead. */
+/* L3, L5, L7, L11: where a normalization stands, what BatchNorm learns and over what it averages, and what the ones
+ * that followed it average over instead. */
 #include "autograd/gradcheck.h"
 #include "tensor/eigen.h"
 #include "tests/layers_cases.h"

@@ -1,5 +1,5 @@
-/* L20: learning rates that rise and fall, and what decay prevents. L21: sigma is uncertain at first; warm-up and RAdam allow
- * for it. */
+/* L20: learning rates that rise and fall, and what decay prevents. L21: sigma is uncertain at first; warm-up and RAdam
+ * allow for it. */
 #include "tests/layers_cases.h"
 
 enum { STEPS = 1000, MANY = 2000 };

@@ -1,5 +1,5 @@
-/* L1, L2, L14, L17 to L19: inputs of different scale make a valley, normalised ones do not; what momentum and a rate for
- * each parameter are. */
+/* L1, L2, L14, L17 to L19: inputs of different scale make a valley, normalised ones do not; what momentum and a rate
+ * for each parameter are. */
 #include "autograd/curvature.h"
 #include "tensor/eigen.h"
 #include "tests/layers_cases.h"

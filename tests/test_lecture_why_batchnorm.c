@@ -1,6 +1,6 @@
-/* L9: the measurements by which internal covariate shift was put into question, on a small deep network with BatchNorm and
- * without: the loss along the gradient, the gradient before and after the layers below move, and the distributions of what
- * the activations get. */
+/* L9: the measurements by which internal covariate shift was put into question, on a small deep network with BatchNorm
+ * and without: the loss along the gradient, the gradient before and after the layers below move, and the distributions
+ * of what the activations get. */
 #include "autograd/surface.h"
 #include "tensor/statistics.h"
 #include "tests/layers_cases.h"

@@ -98,8 +98,8 @@ static void one_axis_is_one_example(void **state)
     }
 }
 
-/* 1000 +- 0.02 in f32, and the same values in long double. The mean is no f32 number: what is off by its rounding is off
- * by up to 1e-3 here. */
+/* 1000 +- 0.02 in f32, and the same values in long double. The mean is no f32 number: what is off by its rounding is
+ * off by up to 1e-3 here. */
 static void far_from_zero_is_right(void **state)
 {
     (void)state;

@@ -257,8 +257,8 @@ static tarn_tensor *stateful_loss(tarn_tape *t, void *context)
     return tarn_mean(t, tarn_square(t, tarn_add_scalar(t, y, -0.5)), TARN_ALL_AXES, false);
 }
 
-/* Value, gradient and curvature have the same bits at each call, with and without a checkpoint, and however the tape runs;
- * the state is what it was. */
+/* Value, gradient and curvature have the same bits at each call, with and without a checkpoint, and however the tape
+ * runs; the state is what it was. */
 static void a_state_counts_from_the_beginning(void **state)
 {
     (void)state;

@@ -54,8 +54,8 @@ static void check_inside(const page *p, double x, double y, const char *tag, con
         fail_msg("outside of the page: %.*s", (int)(end - tag), tag);
 }
 
-/* The text does not leave the page either, wherever it is anchored and however it is turned; half of its size is the mean
- * width of a letter. */
+/* The text does not leave the page either, wherever it is anchored and however it is turned; half of its size is the
+ * mean width of a letter. */
 static void check_text(const page *p, const char *tag, const char *end)
 {
     static const double degree = 3.14159265358979 / 180;

@@ -1,6 +1,6 @@
-/* Normalizations against PyTorch's: values, gradients and gradients of gradients. tests/torch_fixture.h says how they are
- * compared. To add one: a function and a row here, a line of the same name in NORMS of tests/torch_reference.py, and
- * tests/torch_reference.py --record. */
+/* Normalizations against PyTorch's: values, gradients and gradients of gradients. tests/torch_fixture.h says how they
+ * are compared. To add one: a function and a row here, a line of the same name in NORMS of tests/torch_reference.py,
+ * and tests/torch_reference.py --record. */
 #include "tests/torch_fixture.h"
 
 enum { MAX_INPUTS = 4 };

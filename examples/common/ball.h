@@ -4,8 +4,9 @@
 
 #include "examples/common/study.h"
 
-/* Gradient descent and Momentum near a saddle, and on a slope with a plateau and a hollow. Writes OUT/NAME_momentum.svg and
- * .csv, and prints the table; the surface is known on grid x grid points. False with tarn's error set. */
+/* Gradient descent and Momentum near a saddle, and on a slope with a plateau and a hollow. Writes
+ * OUT/NAME_momentum.svg and .csv, and prints the table; the surface is known on grid x grid points. False with tarn's
+ * error set. */
 bool ball_show(const study *s, int64_t grid);
 
 #endif

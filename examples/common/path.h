@@ -16,8 +16,8 @@ typedef struct path_opts {
     int64_t steps;
 } path_opts;
 
-/* Walks with the optimiser, which works on f's parameters: two elements in all. A walk that diverges is no error. False with
- * tarn's error set; path_free() in any case. */
+/* Walks with the optimiser, which works on f's parameters: two elements in all. A walk that diverges is no error.
+ * False with tarn's error set; path_free() in any case. */
 bool path_walk(path *p, const tarn_objective *f, tarn_optim *optim, const path_opts *opts);
 void path_free(path *p);
 
@@ -27,8 +27,8 @@ double path_steps_to(const path *p, double loss);
 /* Leaves `most` of the points, for drawing: the first ones, then at ever larger distances, and the last. */
 void path_thin(path *p, int64_t most);
 
-/* f on n x n points of the range in `field`, which is the caller's and gets everything else from here. False with tarn's
- * error set; path_surface_free() in any case. */
+/* f on n x n points of the range in `field`, which is the caller's and gets everything else from here. False with
+ * tarn's error set; path_surface_free() in any case. */
 bool path_surface(plot_field *field, const tarn_objective *f, int64_t n);
 void path_surface_free(plot_field *field);
 

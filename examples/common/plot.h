@@ -32,8 +32,8 @@ typedef struct plot_series {
     bool ends;  /* a path: a hollow circle at its start, a filled one at its end */
 } plot_series;
 
-/* A function of x and y, known on a grid: drawn in colours below the series, with a colour bar beside the panel. What is
- * not finite (or not above 0 on a log scale) is grey. The axes' default range is the field. */
+/* A function of x and y, known on a grid: drawn in colours below the series, with a colour bar beside the panel. What
+ * is not finite (or not above 0 on a log scale) is grey. The axes' default range is the field. */
 typedef struct plot_field {
     int64_t columns, rows;
     const double *values; /* [rows][columns], row 0 at y_low */
@@ -53,8 +53,8 @@ typedef struct plot_note {
     const char *text;
 } plot_note;
 
-/* Where the notes stand: beside their points, where they are not in each other's way; centred above them, as on bars; or
- * on them, as in the cells of a table. */
+/* Where the notes stand: beside their points, where they are not in each other's way; centred above them, as on bars;
+ * or on them, as in the cells of a table. */
 typedef enum plot_place { PLOT_BESIDE, PLOT_ABOVE, PLOT_ON } plot_place;
 
 typedef struct plot_axis {
@@ -88,8 +88,8 @@ typedef struct plot_figure {
     double width, height; /* of one panel, labels included, in pixels; 0 means 560 and 400 */
 } plot_figure;
 
-/* Writes the figure. False, with tarn's error set, when there is no panel, a series has no y (or one of low and high), a
- * field has no values, an axis has ticks without names, there is no memory, or the file cannot be written. */
+/* Writes the figure. False, with tarn's error set, when there is no panel, a series has no y (or one of low and high),
+ * a field has no values, an axis has ticks without names, there is no memory, or the file cannot be written. */
 bool plot_write(const char *path, const plot_figure *figure);
 
 #endif

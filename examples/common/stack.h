@@ -70,8 +70,8 @@ typedef struct stack {
 /* "BatchNorm", "no normalization". */
 const char *stack_norm_name(stack_norm norm);
 
-/* For images [N,28,28,1] of 10 classes. Weights start as He et al. advise for ReLU and its kin, and as Glorot and Bengio
- * do for the others. False with tarn's error set; stack_free() in any case. */
+/* For images [N,28,28,1] of 10 classes. Weights start as He et al. advise for ReLU and its kin, and as Glorot and
+ * Bengio do for the others. False with tarn's error set; stack_free() in any case. */
 bool stack_init(stack *s, const stack_opts *opts, uint64_t seed);
 void stack_free(stack *s);
 

@@ -75,8 +75,8 @@ typedef struct tarn__affine {
     const void *x, *mean, *scale, *shift;
 } tarn__affine;
 
-/* y = relu(a + b + residual), of which all but a may be left out. Pooled by windows of 2x2, y is the largest of each, and
- * `at`, if not NULL, its position h*W+w. */
+/* y = relu(a + b + residual), of which all but a may be left out. Pooled by windows of 2x2, y is the largest of each,
+ * and `at`, if not NULL, its position h*W+w. */
 typedef struct tarn__normal {
     size_t columns;
     tarn__affine a, b;    /* b.x NULL: none */
@@ -89,8 +89,8 @@ typedef struct tarn__normal {
 /* What a gradient g is multiplied by: 1; or 1 where a, or another y, is > 0, else 0. */
 typedef enum tarn__normal_mask { TARN__MASK_NONE, TARN__MASK_OWN, TARN__MASK_Y } tarn__normal_mask;
 
-/* gx = gx_scale * (g - mean_g - (x - mean) * slope), where g has been masked. With a pool, g is the pooled y's gradient,
- * and goes to the positions `at`. */
+/* gx = gx_scale * (g - mean_g - (x - mean) * slope), where g has been masked. With a pool, g is the pooled y's
+ * gradient, and goes to the positions `at`. */
 typedef struct tarn__normal_grad {
     size_t columns;
     tarn__affine a;
