@@ -33,10 +33,10 @@ typedef struct settings {
     double lr;
 } settings;
 
-/* A run, and its accuracies: each look's, and the mean of LOOKS of them, which has less noise. */
+/* A run, and its accuracies: each look's, and the mean of the last LOOKS of them, which has less noise. */
 typedef struct result {
     training_log log;
-    double *smooth;              /* [log.checks] */
+    double *smooth;              /* [log.checks]; NaN before there are LOOKS of them */
     double last, best, steps_to; /* of the means; steps to the plain network's last */
     double share;                /* of the plain network's steps */
 } result;
@@ -58,7 +58,12 @@ static bool run_one(const study *s, const settings *o, const variant *v, result 
     r->smooth = calloc((size_t)r->log.checks + 1, sizeof *r->smooth);
     if (!r->smooth)
         return tarn_fail("no memory for %lld accuracies", (long long)r->log.checks);
-    return tarn_moving_average(r->log.checks, r->log.valid_accuracy, LOOKS, r->smooth);
+    if (!tarn_moving_average(r->log.checks, r->log.valid_accuracy, LOOKS, r->smooth))
+        return false;
+    for (int64_t k = r->log.checks - 1; k >= 0;
+         k--) /* it is centred: the mean up to a look stands LOOKS / 2 before it */
+        r->smooth[k] = k >= LOOKS - 1 ? r->smooth[k - LOOKS / 2] : NAN;
+    return true;
 }
 
 static void compare(result results[RUNS])
@@ -123,7 +128,7 @@ static bool draw(const study *s, const settings *o, const result *results)
     snprintf(
         note, sizeof note,
         "Fashion-MNIST, %lld convolutions, batches of %d, plain gradient descent at %g (x1); accuracy on %lld images "
-        "held out, mean of %d looks (faint: each); seed %lld",
+        "held out, mean of the last %d looks (faint: each); seed %lld",
         (long long)o->depth, BATCH, o->lr, (long long)o->validation, LOOKS, (long long)s->seed);
     const plot_panel panel = {.x = {.label = "training steps"},
                               .y = {.label = "validation accuracy", .low = 0, .high = 1},
@@ -190,7 +195,7 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     if (s.quick)
-        o = (settings){.depth = 4, .width = 4, .steps = 20, .every = 10, .validation = 200, .lr = o.lr};
+        o = (settings){.depth = 4, .width = 4, .steps = 20, .every = 2, .validation = 200, .lr = o.lr};
     run(&s, &o);
     return study_end(&s);
 }

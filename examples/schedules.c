@@ -135,7 +135,7 @@ static void write_title(char *title, size_t size, const outcome *found)
     int n = snprintf(title, size, "Validation accuracy is %.3f at a constant rate", found->median[CONSTANT]);
     if (best != CONSTANT)
         n += snprintf(title + n, size - (size_t)n, ", %.3f with the best schedule, %s%s", found->median[best],
-                      names[best], found->low[best] > found->high[CONSTANT] ? " (whatever the seed)" : "");
+                      names[best], found->low[best] > found->high[CONSTANT] ? " (better on every seed)" : "");
     if (worst != CONSTANT)
         snprintf(title + n, size - (size_t)n, "; with %s it is only %.3f", names[worst], found->median[worst]);
 }

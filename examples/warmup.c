@@ -136,8 +136,8 @@ static void write_title(char *title, size_t size, const outcome *found)
     if (radam - adam > 0.05)
         snprintf(
             title, size,
-            "%s rates at which Adam fails (%g: %.2f and %.2f, Adam %.2f); at their best rates RAdam is %s Adam, %.2f "
-            "to %.2f",
+            "%s rates at which Adam fails (%g: %.2f and %.2f, Adam %.2f); at its best rate RAdam is %s Adam (%.3f, "
+            "%.3f)",
             slow - adam > 0.05 ? "RAdam and long warm-up bear" : "RAdam, but not long warm-up, bears", rates[k], radam,
             slow, adam,
             ahead > 0.005    ? "better than"
