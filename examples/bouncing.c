@@ -174,10 +174,11 @@ static void write_title(char *title, size_t size, const phase phases[PHASES])
     const double calm = phases[1].gradient_norm / phases[2].gradient_norm;
     if (phases[1].gradient_norm > 0.8 * phases[0].gradient_norm && calm > 2 && phases[1].turn < -0.5)
         snprintf(title, size,
-                 "For %lld steps the gradient's norm stays at %.2f, at no critical point: the steps bounce, each "
-                 "turning back "
-                 "the last (cosine %.2f); at a tenth of the rate the norm is %.0f times smaller",
-                 (long long)(phases[1].end - phases[0].start), phases[1].gradient_norm, phases[1].turn, calm);
+                 "In %lld steps the gradient's norm goes only from %.2f to %.2f, at no critical point: the steps "
+                 "bounce, each "
+                 "turning back the last (cosine %.2f); at a tenth of the rate the norm is %.0f times smaller",
+                 (long long)(phases[1].end - phases[0].start), phases[0].gradient_norm, phases[1].gradient_norm,
+                 phases[1].turn, calm);
     else
         snprintf(title, size,
                  "In these steps the gradient norm goes from %.2f to %.2f, and to %.2f at a tenth of the rate",
