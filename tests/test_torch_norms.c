@@ -1,9 +1,7 @@
 /* Normalizations against PyTorch's: values, gradients and gradients of gradients. tests/torch_fixture.h says how they
  * are compared. To add one: a function and a row here, a line of the same name in NORMS of tests/torch_reference.py,
  * and tests/torch_reference.py --record. */
-#include "tests/torch_fixture.h"
-
-enum { MAX_INPUTS = 4 };
+#include "tests/torch_derivatives.h"
 
 typedef struct norm_input {
     double low, high; /* both 0: there is none */
@@ -65,23 +63,6 @@ static const norm_case cases[] = {
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
-/* A stream that depends on the name alone (FNV-1a), so that a new row changes no other. */
-static tarn_rng stream(const char *name)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 1099511628211u;
-    return tarn_rng_seed(hash);
-}
-
-static tarn_tensor *random_like(tarn_params *r, tarn_rng *rng, tarn_tensor *x, const char *format, const char *name,
-                                int i)
-{
-    char full[NAME];
-    snprintf(full, sizeof full, format, name, i);
-    return add_input(r, rng, -1, 1, tarn_ndim(x), tarn_shape(x), full);
-}
-
 /* Returns how many are to be differentiated: those in `real`. */
 static int make_inputs(tarn_params *r, tarn_rng *rng, const norm_case *c, tarn_tensor **in, tarn_tensor **real)
 {
@@ -101,39 +82,14 @@ static int make_inputs(tarn_params *r, tarn_rng *rng, const norm_case *c, tarn_t
     return n;
 }
 
-/* sum over j of sum(a[j] * b[j]) */
-static tarn_tensor *dot(tarn_tape *t, int n, tarn_tensor *const *a, tarn_tensor *const *b)
-{
-    tarn_tensor *total = NULL;
-    for (int j = 0; j < n; j++) {
-        tarn_tensor *s = tarn_sum(t, tarn_mul(t, a[j], b[j]), TARN_ALL_AXES, false);
-        total = j ? tarn_add(t, total, s) : s;
-    }
-    return total;
-}
-
-/* y, the gradients d of sum(y*c), and the gradients dd of sum over j of sum(d_j*v_j) with respect to the inputs and to
- * c; c and v are random. */
 static void compute_case(tarn_params *r, const norm_case *c)
 {
     tarn_rng rng = stream(c->name);
     tarn_tape *t = tarn_tape_new();
-    tarn_tensor *in[MAX_INPUTS] = {0}, *real[MAX_INPUTS + 1], *v[MAX_INPUTS], *d[MAX_INPUTS], *dd[MAX_INPUTS + 1];
+    tarn_tensor *in[MAX_INPUTS] = {0}, *real[MAX_INPUTS + 1];
     tarn_tape_set_training(t, !c->evaluation);
     const int n = make_inputs(r, &rng, c, in, real);
-    tarn_tensor *y = c->f(t, in);
-    real[n] = random_like(r, &rng, y, "in/%sc%d", c->name, 0);
-    tarn_grad(t, 1, &y, &real[n], n, real, d);
-    for (int j = 0; j < n; j++)
-        v[j] = random_like(r, &rng, real[j], "in/%sv%d", c->name, j);
-    tarn_tensor *second = dot(t, n, d, v);
-    tarn_grad(t, 1, &second, NULL, n + 1, real, dd);
-    keep(r, y, "%sy", c->name);
-    for (int j = 0; j <= n; j++) {
-        if (j < n)
-            keep(r, d[j], "%sd%d", c->name, j);
-        keep(r, dd[j], "%sdd%d", c->name, j);
-    }
+    keep_derivatives(r, t, &rng, c->name, c->f(t, in), n, real);
     tarn_tape_free(t);
 }
 
