@@ -51,6 +51,13 @@ runs() {
         echo "$1 left no $1.csv, or no $1.svg"; return 1; }
 }
 
+# The table is a result: it is not lost without a word.
+tells_of_a_full_disk() {
+    [ -c /dev/full ] || return 0
+    "$BUILD/examples/$1" --quick --quiet --threads 2 --data "$DATA" --out "$here/$1" >/dev/full 2>"$here/said"
+    [ $? -eq 1 ] && grep -q "^$1: " "$here/said" || { echo "$1 >/dev/full: no message"; return 1; }
+}
+
 says_how_it_is_used() {
     "$BUILD/examples/$1" --help >"$here/printed" && grep -q "^usage: $1 " "$here/printed" &&
         grep -q -- '--quick' "$here/printed" || return 1
@@ -63,9 +70,9 @@ says_how_it_is_used() {
 here=$(mktemp -d) || exit 1
 trap 'rm -rf "$here"' EXIT
 total=0 passed=0 failed=''
-echo "[==========] Running $(($(echo "$programs" | wc -w) * 2)) test(s)."
+echo "[==========] Running $(($(echo "$programs" | wc -w) * 3)) test(s)."
 for program in $programs; do
-    for check in runs says_how_it_is_used; do
+    for check in runs says_how_it_is_used tells_of_a_full_disk; do
         name=${program}_$check
         total=$((total + 1))
         echo "[ RUN      ] $name"

@@ -42,7 +42,8 @@ int study_end(study *s)
     tarn_dataset_free(s->valid);
     tarn_dataset_free(s->source);
     tarn_dataset_free(s->test);
-    fflush(stdout);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        tarn_fail("the table could not be printed");
     if (tarn_error()) {
         fprintf(stderr, "%s: %s\n", s->name, tarn_error());
         return 1;
