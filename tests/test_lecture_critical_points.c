@@ -135,7 +135,7 @@ static void more_directions_are_a_minimums_at_lower_loss(void **state)
     tarn_params_set_vector(f.p, beside);
     assert_true(descend(&o, 0.5, 500) < 0.5 * high.value); /* the way out leads down */
     assert_true(tarn_critical_point(&o, NULL, &low));
-    assert_true(low.negative < high.negative);
+    assert_true(low.negative < high.negative && low.minimum_ratio > high.minimum_ratio);
     tarn_tensor_free(saddle), tarn_tensor_free(way), tarn_tensor_free(beside);
     net_free(&m);
 }
