@@ -4,6 +4,7 @@
 #   SANITIZE=1                   with AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize
 #   SANITIZE=thread              with ThreadSanitizer, in build/thread; tests run without OpenMP's threads
 #   WERROR=1                     warnings are errors
+#   OPENBLAS                     how OpenBLAS is linked (-lopenblas)
 #   RUN                          a program that runs the tests, such as an emulator
 #   V=1                          print the commands
 #   PREFIX LIBDIR DESTDIR        for install
@@ -48,13 +49,15 @@ WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(if $(filter 1,$(WERR
 
 # Headers of other libraries are system headers: their warnings are not ours to mend.
 pkg_cflags = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null))
-OPENBLAS_CFLAGS := $(call pkg_cflags,openblas)
 STB_CFLAGS      := $(or $(call pkg_cflags,stb),-isystem /usr/include/stb)
 
-ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -I. $(OPENBLAS_CFLAGS) $(STB_CFLAGS) $(CPPFLAGS) -MMD -MP
+ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -I. $(STB_CFLAGS) $(CPPFLAGS) -MMD -MP
 # Without contraction gcc and clang round alike, whatever CFLAGS holds.
 ALL_CFLAGS   = -std=c17 $(WARNINGS) -fopenmp -pthread -fPIC -fvisibility=hidden -ffp-contract=off $(CFLAGS) $(SANITIZER)
-LDLIBS       = -lopenblas -lz -lm
+# The OpenBLAS that starts no threads of its own, where Debian puts it; elsewhere the one that is there.
+OPENBLAS_DIR := $(wildcard /usr/lib/$(subst -pc-,-,$(shell $(CC) -dumpmachine 2>/dev/null))/openblas-serial)
+OPENBLAS     ?= $(foreach folder,$(OPENBLAS_DIR),-L$(folder) -Wl,-rpath,$(folder)) -lopenblas
+LDLIBS       = $(OPENBLAS) -lz -lm
 
 # The loops get one object per instruction set. They may contract a * b + c, or ISO mode would keep gcc from
 # using FMA at all; and they neither set errno nor raise traps, which would keep loops from being vectorised.
@@ -109,7 +112,7 @@ build = +@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shel
 only: $(ONLY)
 	@:
 NEED = @CC='$(CC)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' DATA='$(DATA)' \
-       OPENBLAS_CFLAGS='$(OPENBLAS_CFLAGS)' STB_CFLAGS='$(STB_CFLAGS)' tools/need
+       OPENBLAS='$(OPENBLAS)' OPENBLAS_FROM='$(origin OPENBLAS)' STB_CFLAGS='$(STB_CFLAGS)' tools/need
 
 all: ## build the library, the examples and the benchmarks
 	$(NEED) --check build
@@ -194,7 +197,7 @@ T        ?= $(TESTS:$(BUILD)/tests/test_%=%) $(if $(SANITIZER)$(RUN),,$(SCRIPTS)
 T_BUILT   = $(filter-out $(SCRIPTS),$(T))
 RUN_TESTS = $(T_BUILT:%=$(BUILD)/tests/test_%) $(patsubst %,tests/test_%.sh,$(filter $(SCRIPTS),$(T)))
 # More threads than processors, as some tests have, are slow when each of them waits actively.
-TEST_ENV  = CC='$(CC)' RUN='$(RUN)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)' \
+TEST_ENV  = CC='$(CC)' OPENBLAS='$(OPENBLAS)' RUN='$(RUN)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)' \
             OMP_WAIT_POLICY=$${OMP_WAIT_POLICY-passive} \
             ASAN_OPTIONS="$${ASAN_OPTIONS-allocator_may_return_null=1}" \
             LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions=tests/lsan.supp:print_suppressions=0}" \
@@ -246,7 +249,7 @@ install: ## install under PREFIX (/usr/local), in DESTDIR if set
 	$(Q)ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	$(Q)ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libtarn.so'
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	    -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|openblas zlib|' -e 's|@LIBS@|$(OPENMP_LIB) -lm -pthread|' \
+	    -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|zlib|' -e 's|@LIBS@|$(OPENBLAS) $(OPENMP_LIB) -lm -pthread|' \
 	    tarn.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/tarn.pc'
 OPENMP_LIB = $(if $(findstring clang,$(CC)),-lomp,-lgomp)
 

@@ -1,7 +1,7 @@
 /* y = a b over the last two axes.   ga = g b^T,   gb = a^T g */
 #include "autograd/op.h"
 #include "autograd/ops.h"
-#include "tensor/blas.h"
+#include "tensor/gemm.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -98,13 +98,14 @@ static bool matmul_run(tarn_node *n)
                     .ldb = b.row_length,
                     .ldc = columns};
     int64_t *offset = tarn__scratch(n, (size_t)(3 * count) * sizeof *offset);
-    if (!offset)
+    void *scratch = tarn__scratch(n, tarn__gemm_scratch(&g, count));
+    if (!offset || !scratch)
         return false;
     batch_offsets(&a.view, y->ndim - 2, y->shape, count, offset);
     batch_offsets(&b.view, y->ndim - 2, y->shape, count, offset + count);
     for (int64_t i = 0; i < count; i++)
         offset[2 * count + i] = i * rows * columns * (int64_t)tarn_dtype_size(y->dtype);
-    tarn__gemm_batch(&g, count, offset, offset + count, offset + 2 * count);
+    tarn__gemm_batch(&g, count, offset, offset + count, offset + 2 * count, scratch);
     return true;
 }
 

@@ -1,12 +1,68 @@
 #include "tensor/eigen.h"
+#include "tensor/arena.h"
+#include "tensor/eigen_impl.h"
 #include "tensor/lapack.h"
 #include "tensor/tensor_impl.h"
+#include "tensor/tridiagonal.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 static const char who[] = "tarn_symmetric_eigen_new";
 static const double SYMMETRIC_TO = 1e-10;
+
+enum { MAX_N = 32000 }; /* a matrix of 8 GB */
+
+/* a's lower triangle over 2^exponent, so that its largest element is near 1: no square overflows, or loses its digits. */
+static int normalize(int64_t n, double *a)
+{
+    double largest = 0;
+    int exponent = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j <= i; j++)
+            largest = fmax(largest, fabs(a[i * n + j]));
+    frexp(largest, &exponent);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j <= i; j++)
+            a[i * n + j] = ldexp(a[i * n + j], -exponent);
+    return exponent;
+}
+
+/* rows [n,n], where asked for, work [5n]. */
+static bool solve(int64_t n, double *a, double *values, double *rows, double *work)
+{
+    double *e = work, *tau = work + n, *more = work + 2 * n;
+    const int exponent = normalize(n, a);
+    tarn__tridiagonal_reduce(n, a, values, e, tau, more);
+    if (!tarn__tridiagonal_eigen(n, values, e, rows, more))
+        return false;
+    if (rows) {
+        tarn__tridiagonal_back(n, a, tau, rows);
+        memcpy(a, rows, (size_t)(n * n) * sizeof *a);
+    }
+    for (int64_t i = 0; i < n; i++)
+        values[i] = ldexp(values[i], exponent);
+    return true;
+}
+
+bool tarn__symmetric_eigen(const char *whose, int64_t n, double *a, double *values, bool vectors)
+{
+    if (n == 0)
+        return true;
+    if (n > MAX_N)
+        return tarn_fail("%s: %" PRId64 " rows, expected at most %d", whose, n, MAX_N);
+    double *work = tarn__allocate((size_t)(5 * n) * sizeof *work);
+    double *rows = vectors ? tarn__allocate((size_t)(n * n) * sizeof *rows) : NULL;
+    bool ok = work && (rows || !vectors);
+    if (!ok)
+        tarn_fail("%s: no memory", whose);
+    else if (!solve(n, a, values, rows, work))
+        ok = tarn_fail("%s: no convergence", whose);
+    tarn__release(work);
+    tarn__release(rows);
+    return ok;
+}
 
 /* The symmetric part of a into s: the mean of each two mirrored elements. */
 static bool symmetric_part(int64_t n, const double *a, double *s)

@@ -1,7 +1,7 @@
 #include "tensor/lanczos.h"
 #include "tensor/arena.h"
-#include "tensor/blas.h"
-#include "tensor/lapack.h"
+#include "tensor/eigen_impl.h"
+#include "tensor/kernels/kernels.h"
 #include "tensor/rng.h"
 #include "tensor/vector.h"
 
@@ -75,37 +75,18 @@ static void process_free(process *p)
 /* Takes from w its parts along the basis, and adds them to `sums` if that is not NULL. */
 static void orthogonalise(process *p, double *sums)
 {
+    const tarn__loops *loops = tarn__loops_of(TARN_F64);
     int64_t n = p->l->n;
     for (int64_t from = 0; from < p->count; from += CHUNK) {
         int64_t rows = p->count - from < CHUNK ? p->count - from : CHUNK;
         double *parts = p->parts + from;
-        tarn__gemm_serial(&(tarn__gemm){.dtype = TARN_F64,
-                                        .m = rows,
-                                        .n = 1,
-                                        .k = n,
-                                        .a = vector_at(p, from),
-                                        .lda = n,
-                                        .b = p->w,
-                                        .ldb = 1,
-                                        .c = parts,
-                                        .ldc = 1});
+        loops->row_dots(rows, n, p->w, vector_at(p, from), n, parts, 1, false);
         for (int64_t i = 0; i < rows; i++) {
             if (sums)
                 sums[from + i] += parts[i];
             parts[i] = -parts[i];
         }
-        tarn__gemm_serial(&(tarn__gemm){.dtype = TARN_F64,
-                                        .transpose_a = true,
-                                        .accumulate = true,
-                                        .m = n,
-                                        .n = 1,
-                                        .k = rows,
-                                        .a = vector_at(p, from),
-                                        .lda = n,
-                                        .b = parts,
-                                        .ldb = 1,
-                                        .c = p->w,
-                                        .ldc = 1});
+        loops->combine_rows(rows, n, parts, 1, vector_at(p, from), n, p->w, true);
     }
 }
 

@@ -4,15 +4,15 @@
 set -u
 CC=${CC:-gcc}
 BUILD=${BUILD:-build}
-programs="batchnorm clip conv2d fusion grad gradcheck init layers math optim torch torch_ops torch_optim views"
+programs="batchnorm clip conv2d fusion gemm grad gradcheck init layers math optim torch torch_ops torch_optim views"
 here=$(mktemp -d) || exit 1
 trap 'rm -rf "$here"' EXIT
 
 builds_probe() {
     # shellcheck disable=SC2086 # the flags are lists
     printf '#include "tarn.h"\n#include <stdio.h>\nint main(void) { return puts(tarn_isa()) < 0; }\n' |
-        $CC ${CFLAGS-} -I. -fopenmp -pthread -x c - -x none -o "$here/probe" ${LDFLAGS-} "$BUILD/libtarn.a" \
-            -lopenblas -lz -lm
+        $CC ${CFLAGS-} -I. -pthread -x c - -x none -o "$here/probe" ${LDFLAGS-} "$BUILD/libtarn.a" \
+            ${OPENBLAS--lopenblas} -lz -lm
 }
 
 # 77: the processor lacks the set.

@@ -166,6 +166,13 @@ typedef struct tarn__loops {
     void (*pack)(const tarn__pack *p);
     void (*gather)(const tarn__gather *g);
 
+    /* y[0..n) (+)= sum over k of x[k * x_step] * B[k, 0..n); y[i * y_step] (+)= sum over k of x[k] * B[i, k]. B's rows
+     * lie `stride` elements apart. */
+    void (*combine_rows)(int64_t depth, int64_t n, const void *x, int64_t x_step, const void *b, int64_t stride,
+                         void *y, bool accumulate);
+    void (*row_dots)(int64_t rows, int64_t depth, const void *x, const void *b, int64_t stride, void *y, int64_t y_step,
+                     bool accumulate);
+
     /* F(4x4,3x3): a tile of the input (6x6 pixels) or of the output's gradient (4x4) into 36 planes; 36 planes into a
      * tile of the output; packed weights; the weights' gradient. */
     void (*winograd_input)(const tarn__winograd *w);
