@@ -2,7 +2,7 @@
 #   CC CFLAGS CPPFLAGS LDFLAGS   as usual; tarn's own flags are added to them
 #   BUILD                        where everything built goes (build)
 #   SANITIZE=1                   with AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize
-#   SANITIZE=thread              with ThreadSanitizer, in build/thread; tests run without OpenMP's threads
+#   SANITIZE=thread              with ThreadSanitizer, in build/thread
 #   WERROR=1                     warnings are errors
 #   OPENBLAS                     how OpenBLAS is linked (-lopenblas)
 #   RUN                          a program that runs the tests, such as an emulator
@@ -32,8 +32,8 @@ else ifeq ($(SANITIZE),thread)
 BUILD    ?= build/thread
 CFLAGS   ?= -O1 -g -fno-omit-frame-pointer
 SANITIZER = -fsanitize=thread
-# It does not see how libgomp's threads wait for each other, and would report all that they share.
-SANITIZED_ENV = OMP_THREAD_LIMIT=1
+# A test forks after work on several threads.
+SANITIZED_ENV = TSAN_OPTIONS="$${TSAN_OPTIONS-die_after_fork=0}"
 else
 BUILD    ?= build
 CFLAGS   ?= -O3 -g
@@ -53,7 +53,7 @@ STB_CFLAGS      := $(or $(call pkg_cflags,stb),-isystem /usr/include/stb)
 
 ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -I. $(STB_CFLAGS) $(CPPFLAGS) -MMD -MP
 # Without contraction gcc and clang round alike, whatever CFLAGS holds.
-ALL_CFLAGS   = -std=c17 $(WARNINGS) -fopenmp -pthread -fPIC -fvisibility=hidden -ffp-contract=off $(CFLAGS) $(SANITIZER)
+ALL_CFLAGS   = -std=c17 $(WARNINGS) -pthread -fPIC -fvisibility=hidden -ffp-contract=off $(CFLAGS) $(SANITIZER)
 # The OpenBLAS that starts no threads of its own, where Debian puts it; elsewhere the one that is there.
 OPENBLAS_DIR := $(wildcard /usr/lib/$(subst -pc-,-,$(shell $(CC) -dumpmachine 2>/dev/null))/openblas-serial)
 OPENBLAS     ?= $(foreach folder,$(OPENBLAS_DIR),-L$(folder) -Wl,-rpath,$(folder)) -lopenblas
@@ -146,7 +146,7 @@ $(LOOPS_OBJ): $(BUILD)/tensor/kernels/kernels_%.o: $(LOOPS_SRC) $(BUILD)/flags
 $(SHARED): $(LIB_OBJ) tarn.map $(BUILD)/sources
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=tarn.map \
-	    $(if $(SANITIZER),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(LIB_OBJ) $(LDLIBS)
+	    -Wl,-z,nodelete $(if $(SANITIZER),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(LIB_OBJ) $(LDLIBS)
 	$(Q)ln -sf $(@F) $(BUILD)/$(SONAME) && ln -sf $(SONAME) $(BUILD)/libtarn.so
 
 $(BUILD)/examples/libcommon.a: $(COMMON)
@@ -170,7 +170,7 @@ $(TESTS) $(TORCHES): $(BUILD)/%: $(BUILD)/%.o $(STATIC)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter-out $(STATIC),$^) -Wl,--whole-archive $(STATIC) \
 	    -Wl,--no-whole-archive $(TEST_LIBS) $(LDLIBS)
 $(TESTS): TEST_LIBS = -lcmocka
-$(BUILD)/tests/test_data_ahead: TEST_LIBS += -Wl,--wrap=pthread_create # it refuses threads
+$(BUILD)/tests/test_data_ahead $(BUILD)/tests/test_threads: TEST_LIBS += -Wl,--wrap=pthread_create # they refuse threads
 $(TESTS): $(BUILD)/tests/libcommon.a
 $(BUILD)/tests/test_plot: $(BUILD)/examples/libcommon.a
 
@@ -198,7 +198,6 @@ T_BUILT   = $(filter-out $(SCRIPTS),$(T))
 RUN_TESTS = $(T_BUILT:%=$(BUILD)/tests/test_%) $(patsubst %,tests/test_%.sh,$(filter $(SCRIPTS),$(T)))
 # More threads than processors, as some tests have, are slow when each of them waits actively.
 TEST_ENV  = CC='$(CC)' OPENBLAS='$(OPENBLAS)' RUN='$(RUN)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)' \
-            OMP_WAIT_POLICY=$${OMP_WAIT_POLICY-passive} \
             ASAN_OPTIONS="$${ASAN_OPTIONS-allocator_may_return_null=1}" \
             LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions=tests/lsan.supp:print_suppressions=0}" \
             UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}" $(SANITIZED_ENV)
@@ -249,9 +248,8 @@ install: ## install under PREFIX (/usr/local), in DESTDIR if set
 	$(Q)ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	$(Q)ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libtarn.so'
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	    -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|zlib|' -e 's|@LIBS@|$(OPENBLAS) $(OPENMP_LIB) -lm -pthread|' \
+	    -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|zlib|' -e 's|@LIBS@|$(OPENBLAS) -lm -pthread|' \
 	    tarn.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/tarn.pc'
-OPENMP_LIB = $(if $(findstring clang,$(CC)),-lomp,-lgomp)
 
 uninstall: ## remove what install put there
 	$(Q)rm -rf '$(DESTDIR)$(INCLUDEDIR)/tarn'

@@ -101,7 +101,8 @@ bool tarn_loader_next(tarn_loader *l, tarn_tape *t, tarn_batch *b)
     const char *who = "tarn_loader_next";
     if (b)
         *b = (tarn_batch){NULL, NULL};
-    if (!tarn__usable(who, l, "loader") || !tarn__usable(who, t, "tape") || !tarn__usable(who, b, "batch"))
+    if (!tarn__usable(who, l, "loader") || !tarn__usable(who, t, "tape") || !tarn__usable(who, b, "batch") ||
+        !tarn__ahead_is_here(who, l->ahead))
         return false;
     if (l->batch == l->batcher.batches) {
         l->epoch++;
@@ -148,7 +149,7 @@ int64_t tarn_loader_batch(const tarn_loader *l)
 
 bool tarn_loader_seek(tarn_loader *l, int64_t epoch, int64_t batch)
 {
-    if (!tarn__usable("tarn_loader_seek", l, "loader"))
+    if (!tarn__usable("tarn_loader_seek", l, "loader") || !tarn__ahead_is_here("tarn_loader_seek", l->ahead))
         return false;
     if (epoch < 0 || epoch > MAX_EPOCH || batch < 0 || batch > l->batcher.batches)
         return tarn_fail("tarn_loader_seek: batch %" PRId64 " of epoch %" PRId64 ", expected 0 to %" PRId64

@@ -66,7 +66,8 @@ TARN_API void tarn_loader_free(tarn_loader *loader);
 /* The next batch, on tape t. False, and a batch of NULLs, at the end of an epoch, after which the next call
  * begins the next epoch; false with an error pending when something went wrong, after which the same batch is
  * still the next. Waits for the thread if the batch is not ready. Takes nothing from the heap but what the tape needs to
- * grow, and at the first call what the system needs for a thread. */
+ * grow, and at the first call what the system needs for a thread. In a process that was forked off after that call it is an
+ * error: the thread is not there. */
 TARN_API bool tarn_loader_next(tarn_loader *loader, tarn_tape *t, tarn_batch *batch);
 
 /* Examples, and batches, in an epoch. Of NULL: 0. */

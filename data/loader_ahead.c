@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { COPY_TILE = 1 << 18, MESSAGE = 1024 };
 
@@ -26,7 +27,8 @@ struct tarn__ahead {
     int64_t room, first, held; /* slots; the oldest batch's; how many hold batches, from there on */
     size_t example_bytes;      /* of x */
 
-    bool alive; /* there is a thread, and the three below exist */
+    bool alive;    /* there is a thread, and the three below exist */
+    pid_t process; /* that the thread belongs to: a child that is forked off has none */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wanted, made; /* for the thread, and for the caller */
@@ -89,8 +91,10 @@ static bool start(tarn__ahead *a)
         return false;
     if (pthread_cond_init(&a->wanted, NULL) == 0) {
         if (pthread_cond_init(&a->made, NULL) == 0) {
-            if (create_thread(a))
+            if (create_thread(a)) {
+                a->process = getpid();
                 return a->alive = true;
+            }
             pthread_cond_destroy(&a->made);
         }
         pthread_cond_destroy(&a->wanted);
@@ -117,7 +121,7 @@ void tarn__ahead_free(tarn__ahead *a)
 {
     if (!a)
         return;
-    if (a->alive)
+    if (a->alive && a->process == getpid())
         end(a);
     for (int64_t i = 0; a->slots && i < a->room; i++) {
         tarn__release(a->slots[i].x);
@@ -160,6 +164,14 @@ tarn__ahead *tarn__ahead_new(const char *who, tarn__batcher *b)
 }
 
 /* ---- the caller's side */
+
+bool tarn__ahead_is_here(const char *who, const tarn__ahead *a)
+{
+    return !a || !a->alive || a->process == getpid() ||
+           tarn_fail(
+               "%s: this loader's thread is in the process that fork() was called in: expected a loader made here",
+               who);
+}
 
 bool tarn__ahead_run(tarn__ahead *a)
 {

@@ -73,6 +73,9 @@ tarn__ahead *tarn__ahead_new(const char *who, tarn__batcher *batcher);
 /* Ends the thread, after the batch that it is at. NULL is fine. */
 void tarn__ahead_free(tarn__ahead *a);
 
+/* Whether there is no thread (ahead NULL), or it is in this process; an error, if fork() has left it behind. */
+bool tarn__ahead_is_here(const char *who, const tarn__ahead *a);
+
 /* Has the thread run, beginning with the batcher's next batch. False, without an error, if no thread can be had. */
 bool tarn__ahead_run(tarn__ahead *a);
 

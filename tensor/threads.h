@@ -12,8 +12,14 @@
 extern "C" {
 #endif
 
-/* 1 to 256 threads for all later work; 0 goes back to the default, OMP_NUM_THREADS or one a processor. Call
- * it while no other thread is computing. */
+/* 1 to 256 threads for all later work; 0 goes back to the default: what the environment variable OMP_NUM_THREADS says,
+ * or one for each processor that the process may use. Call it while no other thread is computing.
+ *
+ * Threads are started when the first loop wants them. Where the system has fewer to give, work goes on with those: the
+ * results are the same. Several threads of a program may compute at once, each on tapes of its own; they share the
+ * threads that are counted here. A thread works in the floating-point mode (rounding, flushing to zero) of the one that it
+ * works for, and takes no signals from outside. While there is nothing to do, threads sleep. After fork(), the child
+ * starts threads of its own. */
 TARN_API bool tarn_set_threads(int count);
 TARN_API int tarn_threads(void);
 

@@ -4,6 +4,9 @@
 #include "tests/data_examples.h"
 #include "tests/data_probe.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 /* ---- threads that can be refused */
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*work)(void *), void *argument);
@@ -399,6 +402,35 @@ static void loaders_do_not_disturb_each_other(void **state)
     examples_free(&e);
 }
 
+static void a_child_of_fork_is_told_that_the_thread_is_not_there(void **state)
+{
+    (void)state;
+    examples e = examples_new();
+    tarn_loader *l = by_kind(&e, 1, 0);
+    tarn_tape *t = tarn_tape_new();
+    tarn_batch b;
+    assert_true(tarn_loader_next(l, t, &b));
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        bool told = !tarn_loader_next(l, t, &b) && tarn_error() &&
+                    strstr(tarn_error(), "tarn_loader_next: this loader's thread is in the process that fork()");
+        tarn_error_clear();
+        told = told && !tarn_loader_seek(l, 0, 0) && tarn_error() && strstr(tarn_error(), "tarn_loader_seek: this");
+        tarn_error_clear();
+        tarn_loader_free(l);
+        _exit(told ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(tarn_loader_next(l, t, &b));
+    tarn_loader_free(l);
+    tarn_tape_free(t);
+    examples_free(&e);
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_teardown(test, test_end)
@@ -415,6 +447,7 @@ int main(void)
         T(a_loader_can_be_freed_at_any_time),
         T(seeking_drops_what_was_made),
         T(loaders_do_not_disturb_each_other),
+        T(a_child_of_fork_is_told_that_the_thread_is_not_there),
     };
     return cmocka_run_group_tests_name("data_ahead", tests, folder_make, folder_remove);
 }

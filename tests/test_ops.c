@@ -97,8 +97,7 @@ static void values_with(const char *isa)
     assert_true(child >= 0);
     if (child == 0) {
         setenv("TARN_ISA", isa, 1);
-        setenv("OMP_WAIT_POLICY", "passive", 0); /* small tensors: threads that spin would wait on each other */
-        const char *run = getenv("RUN");         /* an emulator, without which the system cannot start this program */
+        const char *run = getenv("RUN"); /* an emulator, without which the system cannot start this program */
         if (run && *run)
             execlp(run, run, program, "values", (char *)NULL);
         else
@@ -259,7 +258,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(any_number_of_threads_gives_the_same_bits),
         cmocka_unit_test(eager_gives_the_same_bits),
     };
-    tarn_set_threads(1); /* as for OMP_WAIT_POLICY; one test sets others, which makes no difference to a bit */
+    tarn_set_threads(1); /* small tensors; one test sets others, which makes no difference to a bit */
     int failed = cmocka_run_group_tests_name("ops", table, NULL, NULL);
     failed += _cmocka_run_group_tests("tape", ops_tape_tests, count_of(ops_tape_tests), NULL, NULL);
     failed += _cmocka_run_group_tests("single ops", ops_single_tests, count_of(ops_single_tests), NULL, NULL);

@@ -2,7 +2,7 @@
 #include "examples/common/progress.h"
 
 #include <math.h>
-#include <omp.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +89,76 @@ size_t ceiling_isas(const char *names[4])
     return count;
 }
 
+/* ---- the same work on several threads ---- */
+
+enum { MAX_THREADS = 256 };
+
+static volatile float sink[MAX_THREADS]; /* where sums go, so that no loop is left out */
+
+typedef struct team {
+    void (*work)(void *context, int thread);
+    void *context;
+    int runs;
+    pthread_mutex_t gate; /* until all are there */
+    pthread_barrier_t line;
+} team;
+
+typedef struct member {
+    team *of;
+    int index;
+} member;
+
+static void *run_member(void *argument)
+{
+    const member *m = argument;
+    pthread_mutex_lock(&m->of->gate);
+    pthread_mutex_unlock(&m->of->gate);
+    for (int run = 0; run < m->of->runs; run++) {
+        pthread_barrier_wait(&m->of->line);
+        m->of->work(m->of->context, m->index);
+        pthread_barrier_wait(&m->of->line);
+    }
+    return NULL;
+}
+
+/* The fastest of `runs` runs, in seconds, between a line that all threads start from and one at which all arrive. Infinite
+ * where there are not so many threads to be had. */
+static double time_team(int threads, int runs, void (*work)(void *context, int thread), void *context)
+{
+    static pthread_t thread[MAX_THREADS];
+    static member members[MAX_THREADS];
+    team all = {work, context, runs, PTHREAD_MUTEX_INITIALIZER, {{0}}};
+    double best = INFINITY;
+    int count = 1;
+    pthread_mutex_lock(&all.gate);
+    for (; count < threads && count < MAX_THREADS; count++) {
+        members[count] = (member){&all, count};
+        if (pthread_create(&thread[count], NULL, run_member, &members[count]) != 0)
+            break;
+    }
+    if (count < threads || pthread_barrier_init(&all.line, NULL, (unsigned)threads) != 0)
+        runs = all.runs = 0;
+    pthread_mutex_unlock(&all.gate);
+    for (int run = 0; run < runs; run++) {
+        pthread_barrier_wait(&all.line);
+        const double start = progress_now();
+        work(context, 0);
+        pthread_barrier_wait(&all.line);
+        best = fmin(best, progress_now() - start);
+    }
+    for (int i = 1; i < count; i++)
+        pthread_join(thread[i], NULL);
+    if (runs > 0)
+        pthread_barrier_destroy(&all.line);
+    return best;
+}
+
+static void rounds_work(void *context, int thread)
+{
+    static volatile float factor = 0.999f, term = 1e-3f;
+    sink[thread] = ((const isa *)context)->loop(ROUNDS, factor, term);
+}
+
 double ceiling_gflops(const char *name, int threads, bool quick)
 {
     isa list[4], found = {0};
@@ -97,19 +167,7 @@ double ceiling_gflops(const char *name, int threads, bool quick)
             found = list[i];
     if (!found.loop)
         return 0;
-    static volatile float factor = 0.999f, term = 1e-3f, sink;
-    double best = INFINITY;
-    for (int run = 0; run < (quick ? 3 : 60); run++) {
-        const double start = progress_now();
-#pragma omp parallel num_threads(threads)
-        {
-            const float total = found.loop(ROUNDS, factor, term);
-#pragma omp critical
-            sink = total;
-        }
-        best = fmin(best, progress_now() - start);
-    }
-    (void)sink;
+    const double best = time_team(threads, quick ? 3 : 60, rounds_work, &found);
     return 2e-9 * ROUNDS * CHAINS * found.lanes * threads / best;
 }
 
@@ -148,30 +206,32 @@ static float stream_part(ceiling_stream stream, size_t n, const vector16 *x, con
     return sum[0][0];
 }
 
+typedef struct stream_job {
+    ceiling_stream stream;
+    size_t part; /* of a thread, in vectors */
+    const vector16 *x, *y;
+    vector16 *z;
+} stream_job;
+
+static void stream_work(void *context, int thread)
+{
+    static volatile float factor = 1.5f;
+    const stream_job *j = context;
+    const size_t from = j->part * (size_t)thread;
+    sink[thread] = stream_part(j->stream, j->part, j->x + from, j->y + from, j->z + from, factor);
+}
+
 double ceiling_bandwidth(ceiling_stream stream, int threads, bool quick)
 {
     static const int moved[] = {1, 1, 2, 3};
-    static volatile float factor = 1.5f, sink;
     const size_t bytes = (size_t)(quick ? 16 : 128) << 20, vectors = bytes / sizeof(vector16);
     char *block = malloc(3 * bytes);
     if (!block)
         return 0;
     memset(block, 1, 3 * bytes); /* not 0: untouched pages would all be one */
-    const vector16 *x = (vector16 *)(void *)block, *y = (vector16 *)(void *)(block + bytes);
-    vector16 *z = (vector16 *)(void *)(block + 2 * bytes);
-    double best = INFINITY;
-    for (int run = 0; run < (quick ? 3 : 25); run++) {
-        const double start = progress_now();
-#pragma omp parallel num_threads(threads)
-        {
-            const size_t part = vectors / (size_t)threads, from = part * (size_t)omp_get_thread_num();
-            const float total = stream_part(stream, part, x + from, y + from, z + from, factor);
-#pragma omp critical
-            sink = total;
-        }
-        best = fmin(best, progress_now() - start);
-    }
-    (void)sink;
+    stream_job job = {stream, vectors / (size_t)threads, (vector16 *)(void *)block, (vector16 *)(void *)(block + bytes),
+                      (vector16 *)(void *)(block + 2 * bytes)};
+    const double best = time_team(threads, quick ? 3 : 25, stream_work, &job);
     free(block);
     return 1e-9 * (double)bytes * moved[stream] / best;
 }

@@ -25,10 +25,11 @@ extern const tarn__kernels tarn__kernels_baseline, tarn__kernels_avx2, tarn__ker
 #else
 #define SHUFFLE(a, b, type, ...) __builtin_shuffle(a, b, (type){__VA_ARGS__})
 #endif
-#define LIST_2(DO, x)  DO(0, x), DO(1, x)
-#define LIST_4(DO, x)  LIST_2(DO, x), DO(2, x), DO(3, x)
-#define LIST_8(DO, x)  LIST_4(DO, x), DO(4, x), DO(5, x), DO(6, x), DO(7, x)
-#define LIST_16(DO, x) LIST_8(DO, x), DO(8, x), DO(9, x), DO(10, x), DO(11, x), DO(12, x), DO(13, x), DO(14, x), DO(15, x)
+#define LIST_2(DO, x) DO(0, x), DO(1, x)
+#define LIST_4(DO, x) LIST_2(DO, x), DO(2, x), DO(3, x)
+#define LIST_8(DO, x) LIST_4(DO, x), DO(4, x), DO(5, x), DO(6, x), DO(7, x)
+#define LIST_16(DO, x)                                                                                                 \
+    LIST_8(DO, x), DO(8, x), DO(9, x), DO(10, x), DO(11, x), DO(12, x), DO(13, x), DO(14, x), DO(15, x)
 
 #include "tensor/kernels/math.inc"
 
