@@ -224,7 +224,7 @@ valgrind: ## run the tests under valgrind, or those named in T="rng ops"
 bench: ## build and run the benchmarks; options in ARGS="..."
 	$(NEED) build
 	$(call build,$(BENCHES))
-	@set -e; for bench in ceiling ops inference overhead; do $(BUILD)/bench/$$bench $(ARGS); echo; done
+	@set -e; for bench in ceiling ops inference overhead busy; do $(BUILD)/bench/$$bench $(ARGS); echo; done
 	@$(BUILD)/bench/train_step --net all --rate $(ARGS)
 
 # ---- the rest

@@ -59,7 +59,7 @@ static int one_step(void)
     net m = {.params = tarn_params_new(TARN_F32), .rng = &rng};
     const net_recipe *r = net_find("mlp");
     r->init(&m);
-    tarn_tensor *x = net_inputs_new(r, 64, &rng), *labels = net_labels_new(64, &rng);
+    tarn_tensor *x = net_inputs_new(r, 64, &rng), *labels = net_labels_new(r, 64, &rng);
     tarn_optim *adam = tarn_adam_new(m.params, NULL);
     tarn_tape *t = tarn_tape_new();
     tarn_backward(t, tarn_cross_entropy(t, r->forward(t, &m, x), labels));

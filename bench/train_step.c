@@ -20,7 +20,7 @@ static void time_steps(const net_recipe *r, int64_t batch, int64_t steps, double
     tarn_rng rng = tarn_rng_seed(0);
     net m = {.params = tarn_params_new(TARN_F32), .rng = &rng};
     r->init(&m);
-    tarn_tensor *x = net_inputs_new(r, batch, &rng), *labels = net_labels_new(batch, &rng);
+    tarn_tensor *x = net_inputs_new(r, batch, &rng), *labels = net_labels_new(r, batch, &rng);
     tarn_optim *optim = r->adam ? tarn_adam_new(m.params, &(tarn_adam_opts){.lr = 1e-3})
                                 : tarn_sgd_new(m.params, &(tarn_sgd_opts){.lr = 0.1, .momentum = 0.9});
     tarn_tape *t = tarn_tape_new();
@@ -98,7 +98,7 @@ int main(int argc, char **argv)
     int64_t batch = 64, threads = 2, steps = 15;
     bool rate = false, quick = false;
     const cli_option options[] = {
-        {"--net", "NAME", CLI_TEXT, &name, 0, 0, "mlp, cnn28, vgg8, resnet20, or all"},
+        {"--net", "NAME", CLI_TEXT, &name, 0, 0, "mlp, cnn28, vgg8, resnet20, lstm, or all"},
         {"--batch", "N", CLI_INT, &batch, 2, 65536, "images in a step"},
         {"--threads", "N", CLI_INT, &threads, 1, 256, "threads"},
         {"--steps", "N", CLI_INT, &steps, 1, MAX_STEPS, "timed steps"},
@@ -115,7 +115,7 @@ int main(int argc, char **argv)
         return each_net(batch, threads, steps, rate);
     const net_recipe *r = net_find(name);
     if (!r) {
-        fprintf(stderr, "train_step: --net: '%s' is not mlp, cnn28, vgg8, resnet20 or all\n", name);
+        fprintf(stderr, "train_step: --net: '%s' is not mlp, cnn28, vgg8, resnet20, lstm or all\n", name);
         return 2;
     }
     return time_net(r, batch, threads, steps, rate);

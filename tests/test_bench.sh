@@ -4,7 +4,7 @@
 set -u
 BUILD=${BUILD:-build}
 tests="ceiling_prints_rates ops_fills_its_columns ops_check_is_close ops_refuses_an_unknown_kernel inference_lists_the_nets
-overhead_counts train_step_ends_in_its_line train_step_knows_every_net"
+overhead_counts train_step_ends_in_its_line train_step_knows_every_net busy_fills_its_rows"
 
 # Every line of the output that matches the first pattern matches the second, and there are $3 of them or more.
 lines() {
@@ -36,14 +36,14 @@ ops_refuses_an_unknown_kernel() {
 }
 
 inference_lists_the_nets() {
-    "$BUILD/bench/inference" --quick --threads 1 | lines '^  ' "^  (mlp|cnn28|vgg8|resnet20) +$number +$number$" 4
+    "$BUILD/bench/inference" --quick --threads 1 | lines '^  ' "^  (mlp|cnn28|vgg8|resnet20|lstm) +$number +$number$" 5
 }
 
 overhead_counts() {
     "$BUILD/bench/overhead" --quick | lines '^  ' " $number (ns|ms)$" 4
 }
 
-result="^net=(mlp|cnn28|vgg8|resnet20) batch=8 threads=1 layout=nhwc compile=0 ms=$number img_per_s=$number rss_mb=$number version=tarn-"
+result="^net=(mlp|cnn28|vgg8|resnet20|lstm) batch=8 threads=1 layout=nhwc compile=0 ms=$number img_per_s=$number rss_mb=$number version=tarn-"
 
 train_step_ends_in_its_line() {
     "$BUILD/bench/train_step" --net mlp --batch 8 --threads 1 --steps 2 --rate >"$here/step" || return 1
@@ -52,7 +52,12 @@ train_step_ends_in_its_line() {
 }
 
 train_step_knows_every_net() {
-    "$BUILD/bench/train_step" --net all --batch 8 --threads 1 --quick | lines '^net' "$result" 4
+    "$BUILD/bench/train_step" --net all --batch 8 --threads 1 --quick | lines '^net' "$result" 5
+}
+
+busy_fills_its_rows() {
+    "$BUILD/bench/busy" --quick >"$here/busy" || return 1
+    lines '^  [mcl]' "^  (mlp|cnn28|lstm) +$number +$number +$number +$number +$number +$number$" 5 <"$here/busy"
 }
 
 here=$(mktemp -d) || exit 1

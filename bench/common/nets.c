@@ -132,13 +132,62 @@ static tarn_tensor *resnet20_forward(tarn_tape *t, const net *m, tarn_tensor *x)
     return apply_linear(t, m, 0, tarn_global_avg_pool2d(t, x));
 }
 
+/* ---- lstm ---- */
+
+enum { LSTM_STEPS = 64, LSTM_VOCABULARY = 96, LSTM_EMBEDDING = 64, LSTM_WIDTH = 256, LSTM_GATES = 4 * LSTM_WIDTH };
+
+static tarn_tensor *add_uniform(net *m, const char *name, int64_t rows, int64_t columns, double bound)
+{
+    tarn_tensor *w = tarn_params_add(m->params, name, 2, (const int64_t[]){rows, columns});
+    if (w)
+        tarn_rng_fill_uniform_f32(m->rng, (size_t)(rows * columns), tarn_mutable_data(w), -bound, bound);
+    return w;
+}
+
+static void lstm_init(net *m)
+{
+    const double bound = 1 / sqrt(LSTM_WIDTH);
+    m->embedding = add_uniform(m, "embedding", LSTM_VOCABULARY, LSTM_EMBEDDING, 1);
+    m->input_weight = add_uniform(m, "input", LSTM_EMBEDDING, LSTM_GATES, bound);
+    m->state_weight = add_uniform(m, "state", LSTM_WIDTH, LSTM_GATES, bound);
+    m->bias = add_uniform(m, "bias", 1, LSTM_GATES, bound);
+    add_linear(m, 0, LSTM_WIDTH, LSTM_VOCABULARY);
+}
+
+static tarn_tensor *gate(tarn_tape *t, tarn_tensor *gates, int64_t i)
+{
+    return tarn_slice(t, gates, 1, i * LSTM_WIDTH, (i + 1) * LSTM_WIDTH, 1);
+}
+
+/* x [N,64] -> [64 N,96], step by step; the state begins at 0. */
+static tarn_tensor *lstm_forward(tarn_tape *t, const net *m, tarn_tensor *x)
+{
+    tarn_tensor *states[LSTM_STEPS], *h = NULL, *c = NULL;
+    const int64_t batch = tarn_dim(x, 0);
+    for (int64_t step = 0; step < LSTM_STEPS; step++) {
+        tarn_tensor *now = tarn_reshape(t, tarn_slice(t, x, 1, step, step + 1, 1), 1, &batch);
+        tarn_tensor *gates = tarn_matmul(t, tarn_index_select(t, m->embedding, 0, now), m->input_weight);
+        if (h)
+            gates = tarn_add(t, gates, tarn_matmul(t, h, m->state_weight));
+        gates = tarn_add(t, gates, m->bias);
+        tarn_tensor *in = tarn_sigmoid(t, gate(t, gates, 0)), *forget = tarn_sigmoid(t, gate(t, gates, 1));
+        tarn_tensor *value = tarn_mul(t, in, tarn_tanh(t, gate(t, gates, 2)));
+        c = c ? tarn_add(t, tarn_mul(t, forget, c), value) : value;
+        h = states[step] = tarn_mul(t, tarn_sigmoid(t, gate(t, gates, 3)), tarn_tanh(t, c));
+    }
+    if (m->flops)
+        count(m, false, batch * LSTM_STEPS * LSTM_GATES, LSTM_EMBEDDING + LSTM_WIDTH);
+    return apply_linear(t, m, 0, tarn_concat(t, LSTM_STEPS, states, 0));
+}
+
 /* ---- all ---- */
 
 const net_recipe net_recipes[NET_COUNT] = {
-    {"mlp", mlp_init, mlp_forward, 1, {784}, true},
-    {"cnn28", cnn28_init, cnn28_forward, 3, {28, 28, 1}, true},
-    {"vgg8", vgg8_init, vgg8_forward, 3, {32, 32, 3}, false},
-    {"resnet20", resnet20_init, resnet20_forward, 3, {32, 32, 3}, false},
+    {"mlp", mlp_init, mlp_forward, 1, {784}, true, 0},
+    {"cnn28", cnn28_init, cnn28_forward, 3, {28, 28, 1}, true, 0},
+    {"vgg8", vgg8_init, vgg8_forward, 3, {32, 32, 3}, false, 0},
+    {"resnet20", resnet20_init, resnet20_forward, 3, {32, 32, 3}, false, 0},
+    {"lstm", lstm_init, lstm_forward, 1, {LSTM_STEPS}, true, LSTM_VOCABULARY},
 };
 
 const net_recipe *net_find(const char *name)
@@ -149,21 +198,29 @@ const net_recipe *net_find(const char *name)
     return NULL;
 }
 
+static tarn_tensor *numbers_new(int ndim, const int64_t *shape, int64_t below, tarn_rng *rng)
+{
+    tarn_tensor *x = tarn_tensor_new(TARN_I32, ndim, shape);
+    int32_t *number = tarn_mutable_data(x);
+    for (int64_t i = 0; number && i < tarn_numel(x); i++)
+        number[i] = (int32_t)tarn_rng_below(rng, (uint64_t)below);
+    return x;
+}
+
 tarn_tensor *net_inputs_new(const net_recipe *r, int64_t batch, tarn_rng *rng)
 {
     const int64_t shape[4] = {batch, r->shape[0], r->shape[1], r->shape[2]};
+    if (r->vocabulary > 0)
+        return numbers_new(r->ndim + 1, shape, r->vocabulary, rng);
     tarn_tensor *x = tarn_tensor_new(TARN_F32, r->ndim + 1, shape);
     tarn_rng_fill_normal_f32(rng, (size_t)tarn_numel(x), tarn_mutable_data(x), 0, 1);
     return x;
 }
 
-tarn_tensor *net_labels_new(int64_t batch, tarn_rng *rng)
+tarn_tensor *net_labels_new(const net_recipe *r, int64_t batch, tarn_rng *rng)
 {
-    tarn_tensor *labels = tarn_tensor_new(TARN_I32, 1, &batch);
-    int32_t *label = tarn_mutable_data(labels);
-    for (int64_t i = 0; label && i < batch; i++)
-        label[i] = (int32_t)tarn_rng_below(rng, 10);
-    return labels;
+    const int64_t count = r->vocabulary > 0 ? batch * r->shape[0] : batch;
+    return numbers_new(1, &count, r->vocabulary > 0 ? r->vocabulary : 10, rng);
 }
 
 double net_step_flops(const net_recipe *r, int64_t batch)
