@@ -5,8 +5,11 @@
 #include "tensor/arena.h"
 #include "tensor/tensor_impl.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { MAX_ELEMENTS = 1 << 28, MAX_SCANS = 64, MAX_COEFFICIENTS = 1 << 30 };
 
 /* ---- stb_image's memory: zeroed, since it may read what a damaged picture left unwritten; within a budget,
  * since a small file may ask for much; and in a list, since it loses blocks when memory runs out. */
@@ -97,66 +100,115 @@ static size_t fair_budget(size_t file_bytes, size_t picture_bytes)
     return ((size_t)16 << 20) + 4 * file_bytes + 12 * picture_bytes;
 }
 
-static tarn_tensor *decode(const char *who, const unsigned char *data, size_t bytes, int channels)
+static tarn_tensor *decode(tarn__image_input *in, int channels)
 {
     int width = 0, height = 0, in_file = 0;
-    if (!tarn__image_check(who, data, bytes))
+    tarn__image_info info;
+    if (!tarn__image_check(in, &info))
         return NULL;
     shortage = NULL;
-    budget = fair_budget(bytes, 0);
-    if (!stbi_info_from_memory(data, (int)bytes, &width, &height, &in_file) || shortage)
-        return decode_failed(who);
-    int wide = in_file > channels ? in_file : channels;
-    size_t picture = (size_t)width * (size_t)height * (size_t)wide;
-    if (width < 1 || height < 1 || picture > TARN__IMAGE_MAX_BYTES) {
-        tarn_fail("%s: %d x %d pixels of %d channels, expected at most %d bytes", who, width, height, wide,
-                  TARN__IMAGE_MAX_BYTES);
+    budget = fair_budget(in->bytes, 0);
+    if (!stbi_info_from_memory(in->data, (int)in->bytes, &width, &height, &in_file) || shortage)
+        return decode_failed(in->who);
+    int64_t wide = in_file > channels ? in_file : channels, elements = info.width * info.height * wide;
+    if (elements > in->limits->max_elements) {
+        tarn_fail("%s: a picture of %d x %d pixels (width x height) of %" PRId64 " channels, %" PRId64
+                  " elements, expected at most %" PRId64,
+                  in->who, width, height, wide, elements, in->limits->max_elements);
         return NULL;
     }
-    budget = fair_budget(bytes, picture);
-    unsigned char *pixels = stbi_load_from_memory(data, (int)bytes, &width, &height, &in_file, channels);
+    budget = fair_budget(in->bytes, (size_t)elements);
+    unsigned char *pixels = stbi_load_from_memory(in->data, (int)in->bytes, &width, &height, &in_file, channels);
     if (!pixels)
-        return decode_failed(who);
-    int64_t shape[3] = {height, width, channels ? channels : in_file};
-    tarn_tensor *image = tarn_tensor_from(TARN_U8, 3, shape, pixels);
+        return decode_failed(in->who);
+    if (in->limits->as_stored)
+        info.orientation = 1;
+    tarn_tensor *image = tarn__image_turned(&info, channels ? channels : in_file, pixels);
     image_release_all();
     return image;
 }
 
-static bool channels_are_valid(const char *who, int channels)
+static bool limit_is_valid(const char *who, const char *name, int64_t *limit, int64_t fallback)
 {
-    bool valid = channels == 0 || channels == 1 || channels == 3 || channels == 4;
-    return valid ? true : tarn_fail("%s: %d channels, expected 0, 1, 3 or 4", who, channels);
+    if (*limit < 0 || *limit > INT32_MAX)
+        return tarn_fail("%s: %s is %" PRId64 ", expected 0 to %d", who, name, *limit, INT32_MAX);
+    *limit = *limit ? *limit : fallback;
+    return true;
+}
+
+static bool options_are_valid(const char *who, int channels, const tarn_image_opts *opts, tarn_image_opts *limits)
+{
+    *limits = opts ? *opts : (tarn_image_opts){0};
+    if (channels != 0 && channels != 1 && channels != 3 && channels != 4)
+        return tarn_fail("%s: %d channels, expected 0, 1, 3 or 4", who, channels);
+    return limit_is_valid(who, "opts->max_elements", &limits->max_elements, MAX_ELEMENTS) &&
+           limit_is_valid(who, "opts->max_scans", &limits->max_scans, MAX_SCANS) &&
+           limit_is_valid(who, "opts->max_coefficients", &limits->max_coefficients, MAX_COEFFICIENTS);
+}
+
+static tarn_tensor *decode_bytes(const char *who, const void *data, size_t bytes, int channels,
+                                 const tarn_image_opts *opts)
+{
+    tarn_image_opts limits;
+    if (!tarn__usable(who, data, "data") || !options_are_valid(who, channels, opts, &limits))
+        return NULL;
+    return decode(&(tarn__image_input){who, data, bytes, 0, &limits}, channels);
 }
 
 tarn_tensor *tarn_image_decode(const void *data, size_t bytes, int channels)
 {
-    const char *who = "tarn_image_decode";
-    if (!tarn__usable(who, data, "data") || !channels_are_valid(who, channels))
-        return NULL;
-    return decode(who, data, bytes, channels);
+    return decode_bytes("tarn_image_decode", data, bytes, channels, NULL);
 }
 
-tarn_tensor *tarn_image_load(const char *path, int channels)
+tarn_tensor *tarn_image_decode_with(const void *data, size_t bytes, int channels, const tarn_image_opts *opts)
 {
-    const char *who = "tarn_image_load";
+    return decode_bytes("tarn_image_decode_with", data, bytes, channels, opts);
+}
+
+/* `named` begins the messages about what is in the file. */
+static tarn_tensor *decode_file(const char *who, const char *path, const char *named, int channels,
+                                const tarn_image_opts *limits)
+{
     uint64_t bytes;
-    if (!tarn__usable(who, path, "path") || !channels_are_valid(who, channels))
-        return NULL;
     int fd = tarn__file_open(who, path, &bytes);
     if (fd < 0)
         return NULL;
     tarn_tensor *image = NULL;
     unsigned char *data = NULL;
-    char named[768];
-    snprintf(named, sizeof named, "%s: %s", who, path);
     if (bytes > TARN__IMAGE_MAX_FILE)
-        tarn_fail("%s: %llu bytes, expected at most %d", named, (unsigned long long)bytes, TARN__IMAGE_MAX_FILE);
+        tarn_fail("%s: %" PRIu64 " bytes, expected at most %d", named, bytes, TARN__IMAGE_MAX_FILE);
     else if (!(data = tarn__allocate((size_t)bytes)))
         tarn_fail("%s: no memory", named);
     else if (tarn__file_read(who, path, fd, 0, data, (size_t)bytes))
-        image = decode(named, data, (size_t)bytes, channels);
+        image = decode(&(tarn__image_input){named, data, (size_t)bytes, 0, limits}, channels);
     tarn__release(data);
     tarn__file_close(fd);
     return image;
+}
+
+static tarn_tensor *load(const char *who, const char *path, int channels, const tarn_image_opts *opts)
+{
+    tarn_image_opts limits;
+    if (!tarn__usable(who, path, "path") || !options_are_valid(who, channels, opts, &limits))
+        return NULL;
+    size_t room = strlen(who) + strlen(path) + 3;
+    char *named = tarn__allocate(room);
+    if (!named) {
+        tarn_fail("%s: %s: no memory", who, path);
+        return NULL;
+    }
+    snprintf(named, room, "%s: %s", who, path);
+    tarn_tensor *image = decode_file(who, path, named, channels, &limits);
+    tarn__release(named);
+    return image;
+}
+
+tarn_tensor *tarn_image_load(const char *path, int channels)
+{
+    return load("tarn_image_load", path, channels, NULL);
+}
+
+tarn_tensor *tarn_image_load_with(const char *path, int channels, const tarn_image_opts *opts)
+{
+    return load("tarn_image_load_with", path, channels, opts);
 }

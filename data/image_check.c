@@ -1,25 +1,14 @@
-/* What a picture must satisfy before stb_image 2.27 decodes it. That version does not check a PNG's
- * checksums, takes a JPEG's missing end for zeros, and writes past its Huffman tables when a file declares
- * more codes than a table has. */
+/* What a picture must satisfy before stb_image 2.27 decodes it. That version does not check a PNG's checksums; for
+ * JPEG see image_jpeg.c. */
 #include "data/image_impl.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <zlib.h>
 
-enum { PNG_HEAD = 8, PNG_FRAME = 12, MAX_SCANS = 128, MAX_CODES = 255, MAX_DC_SYMBOL = 15 };
+enum { PNG_HEAD = 8, PNG_FRAME = 12, IHDR_BYTES = 13, DEFLATE_BEST = 1032 };
 
-typedef struct input {
-    const char *who;
-    const unsigned char *data;
-    size_t bytes, at;
-} input;
-
-static size_t left(const input *in)
-{
-    return in->bytes - in->at;
-}
-
-static uint32_t big_endian(const unsigned char *b, int count)
+uint32_t tarn__image_big_endian(const unsigned char *b, int count)
 {
     uint32_t value = 0;
     for (int i = 0; i < count; i++)
@@ -27,124 +16,97 @@ static uint32_t big_endian(const unsigned char *b, int count)
     return value;
 }
 
-static bool ends_early(const input *in, const char *format)
+bool tarn__image_ends_early(const tarn__image_input *in, const char *format)
 {
     return tarn_fail("%s: the %s data end too early, after %zu bytes", in->who, format, in->bytes);
 }
 
-/* ---- PNG (W3C Recommendation, section 5): every chunk whole, every checksum right, IEND at the end */
-
-static bool png_is_sound(input *in)
+bool tarn__image_sides_fit(const tarn__image_input *in, const tarn__image_info *info)
 {
+    bool fit = info->width >= 1 && info->width <= TARN__IMAGE_MAX_SIDE && info->height >= 1 &&
+               info->height <= TARN__IMAGE_MAX_SIDE;
+    return fit ? true
+               : tarn_fail("%s: a picture of %" PRId64 " x %" PRId64
+                           " pixels (width x height), expected sides of 1 to %d",
+                           in->who, info->width, info->height, TARN__IMAGE_MAX_SIDE);
+}
+
+/* ---- PNG (W3C Recommendation, section 5): IHDR first, every chunk whole, every checksum right, IEND at the end */
+
+typedef struct png {
+    uint64_t bits;   /* of a pixel, or fewer where stb_image will refuse the kind */
+    bool interlaced; /* whose rows are cut up, so that fewer bytes are sure */
+    uint64_t data_bytes;
+} png;
+
+static bool read_png_head(const tarn__image_input *in, const unsigned char *chunk, size_t length, png *p,
+                          tarn__image_info *info)
+{
+    static const int channels[7] = {1, 1, 3, 1, 2, 1, 4}; /* by colour type */
+    if (length != IHDR_BYTES || memcmp(chunk + 4, "IHDR", 4) != 0)
+        return tarn_fail("%s: the PNG does not begin with an IHDR chunk", in->who);
+    const unsigned char *body = chunk + 8;
+    info->width = tarn__image_big_endian(body, 4);
+    info->height = tarn__image_big_endian(body + 4, 4);
+    p->bits = body[9] < 7 ? (uint64_t)body[8] * (uint64_t)channels[body[9]] : 0;
+    p->interlaced = body[12] != 0;
+    return tarn__image_sides_fit(in, info);
+}
+
+/* A deflated byte yields at most 1032: two bits repeat 258 bytes. */
+static bool png_holds_its_rows(const tarn__image_input *in, const png *p, const tarn__image_info *info)
+{
+    uint64_t width = (uint64_t)info->width, height = (uint64_t)info->height;
+    uint64_t needed = p->interlaced ? width * height * p->bits / 8 : height * ((width * p->bits + 7) / 8 + 1);
+    if (needed <= p->data_bytes * DEFLATE_BEST)
+        return true;
+    return tarn_fail("%s: the PNG has %" PRIu64 " bytes of data, too few for %" PRId64 " x %" PRId64 " pixels", in->who,
+                     p->data_bytes, info->width, info->height);
+}
+
+static bool png_is_sound(tarn__image_input *in, tarn__image_info *info)
+{
+    png p = {0};
     for (in->at = PNG_HEAD;;) {
-        if (left(in) < PNG_FRAME)
-            return ends_early(in, "PNG");
+        if (in->bytes - in->at < PNG_FRAME)
+            return tarn__image_ends_early(in, "PNG");
         const unsigned char *chunk = in->data + in->at;
-        size_t length = big_endian(chunk, 4);
-        if (length > left(in) - PNG_FRAME)
-            return ends_early(in, "PNG");
+        size_t length = tarn__image_big_endian(chunk, 4);
+        if (length > in->bytes - in->at - PNG_FRAME)
+            return tarn__image_ends_early(in, "PNG");
         uLong sum = crc32(crc32(0, NULL, 0), chunk + 4, (uInt)length + 4);
-        if (sum != big_endian(chunk + 8 + length, 4))
+        if (sum != tarn__image_big_endian(chunk + 8 + length, 4))
             return tarn_fail("%s: the PNG chunk at byte %zu has a wrong checksum", in->who, in->at);
+        if (in->at == PNG_HEAD && !read_png_head(in, chunk, length, &p, info))
+            return false;
+        if (memcmp(chunk + 4, "IDAT", 4) == 0)
+            p.data_bytes += length;
+        if (memcmp(chunk + 4, "eXIf", 4) == 0 && info->orientation == 0)
+            info->orientation = tarn__exif_orientation(chunk + 8, length);
         in->at += PNG_FRAME + length;
         if (memcmp(chunk + 4, "IEND", 4) == 0)
-            return true;
+            return png_holds_its_rows(in, &p, info);
     }
 }
 
-/* ---- JPEG (ITU-T T.81, annex B): the segments from start to end */
-
-enum { SOI = 0xD8, EOI = 0xD9, SOS = 0xDA, DHT = 0xC4, RST0 = 0xD0, TEM = 0x01 };
-
-static bool is_restart(int marker)
+static bool check(tarn__image_input *in, tarn__image_info *info)
 {
-    return (marker & 0xF8) == RST0;
+    static const unsigned char png_start[PNG_HEAD] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+    static const unsigned char jpeg_start[3] = {0xFF, 0xD8, 0xFF};
+    if (in->bytes > TARN__IMAGE_MAX_FILE)
+        return tarn_fail("%s: %zu bytes, expected at most %d", in->who, in->bytes, TARN__IMAGE_MAX_FILE);
+    if (in->bytes >= sizeof png_start && memcmp(in->data, png_start, sizeof png_start) == 0)
+        return png_is_sound(in, info);
+    if (in->bytes >= sizeof jpeg_start && memcmp(in->data, jpeg_start, sizeof jpeg_start) == 0)
+        return tarn__image_check_jpeg(in, info);
+    return tarn_fail("%s: neither a PNG nor a JPEG", in->who);
 }
 
-/* DHT: tables of a class byte, 16 counts, and as many symbols as these add up to. */
-static bool huffman_tables_are_sound(const input *in, const unsigned char *tables, size_t bytes)
+bool tarn__image_check(tarn__image_input *in, tarn__image_info *info)
 {
-    while (bytes > 0) {
-        size_t codes = 0;
-        for (size_t i = 1; i <= 16 && i < bytes; i++)
-            codes += tables[i];
-        if (bytes < 17 || codes > MAX_CODES || codes > bytes - 17)
-            return tarn_fail("%s: the JPEG Huffman table before byte %zu is malformed", in->who, in->at);
-        bool dc = tables[0] >> 4 == 0;
-        for (size_t i = 0; dc && i < codes; i++)
-            if (tables[17 + i] > MAX_DC_SYMBOL)
-                return tarn_fail("%s: the JPEG Huffman table before byte %zu has symbol %d, expected at most %d",
-                                 in->who, in->at, tables[17 + i], MAX_DC_SYMBOL);
-        tables += 17 + codes;
-        bytes -= 17 + codes;
-    }
+    *info = (tarn__image_info){0};
+    if (!check(in, info))
+        return false;
+    info->orientation = info->orientation ? info->orientation : 1;
     return true;
-}
-
-/* A marker, with any fill bytes before it; -1 with an error. */
-static int next_marker(input *in)
-{
-    if (left(in) > 0 && in->data[in->at] != 0xFF) {
-        tarn_fail("%s: byte %zu of the JPEG should begin a marker", in->who, in->at);
-        return -1;
-    }
-    while (left(in) > 0 && in->data[in->at] == 0xFF)
-        in->at++;
-    if (left(in) == 0) {
-        ends_early(in, "JPEG");
-        return -1;
-    }
-    return in->data[in->at++];
-}
-
-/* To the marker that ends the entropy-coded data of a scan: 0xFF before anything but 0 or a restart. */
-static void pass_over_scan(input *in)
-{
-    for (; left(in) > 1; in->at++)
-        if (in->data[in->at] == 0xFF && in->data[in->at + 1] != 0 && in->data[in->at + 1] != 0xFF &&
-            !is_restart(in->data[in->at + 1]))
-            return;
-    in->at = in->bytes;
-}
-
-static bool jpeg_is_sound(input *in)
-{
-    int scans = 0;
-    for (in->at = 2;;) {
-        int marker = next_marker(in);
-        if (marker == EOI)
-            return scans ? true : tarn_fail("%s: the JPEG has no picture in it", in->who);
-        if (marker < 0)
-            return false;
-        if (marker <= TEM || marker == SOI || is_restart(marker))
-            return tarn_fail("%s: marker %02x in the JPEG before byte %zu is out of place", in->who, (unsigned)marker,
-                             in->at);
-        size_t length = left(in) < 2 ? 0 : big_endian(in->data + in->at, 2);
-        if (left(in) < 2 || length > left(in))
-            return ends_early(in, "JPEG");
-        if (length < 2)
-            return tarn_fail("%s: the JPEG segment at byte %zu has length %zu", in->who, in->at, length);
-        const unsigned char *body = in->data + in->at + 2;
-        in->at += length;
-        if (marker == DHT && !huffman_tables_are_sound(in, body, length - 2))
-            return false;
-        if (marker == SOS) {
-            if (++scans > MAX_SCANS)
-                return tarn_fail("%s: the JPEG has more than %d scans", in->who, MAX_SCANS);
-            pass_over_scan(in);
-        }
-    }
-}
-
-bool tarn__image_check(const char *who, const unsigned char *data, size_t bytes)
-{
-    static const unsigned char png[PNG_HEAD] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
-    input in = {who, data, bytes, 0};
-    if (bytes > TARN__IMAGE_MAX_FILE)
-        return tarn_fail("%s: %zu bytes, expected at most %d", who, bytes, TARN__IMAGE_MAX_FILE);
-    if (bytes >= sizeof png && memcmp(data, png, sizeof png) == 0)
-        return png_is_sound(&in);
-    if (bytes >= 3 && data[0] == 0xFF && data[1] == SOI && data[2] == 0xFF)
-        return jpeg_is_sound(&in);
-    return tarn_fail("%s: neither a PNG nor a JPEG", who);
 }
