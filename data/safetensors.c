@@ -153,6 +153,30 @@ const tarn__st_entry *tarn__st_find(const tarn_safetensors *f, const char *name)
 
 /* ---- one tensor */
 
+/* Through a buffer, so that a large tensor is not in memory twice. */
+static bool read_converted(const char *who, const tarn_safetensors *f, const tarn__st_entry *e, tarn_tensor *x)
+{
+    char buffer[1 << 13];
+    size_t size = (size_t)e->dtype->bits / 8, most = sizeof buffer / size, total = (size_t)x->numel;
+    for (size_t done = 0, n; done < total; done += n) {
+        n = total - done < most ? total - done : most;
+        if (!tarn__file_read(who, f->path, f->fd, f->data_start + e->begin + done * size, buffer, n * size))
+            return false;
+        size_t fit = e->dtype->convert(buffer, n, (char *)x->data + done * tarn_dtype_size(x->dtype));
+        if (fit < n)
+            return tarn_fail("%s: %s: \"%s\": element %zu is out of range: %s is read as %s", who, f->path,
+                             tarn__safe_text_of(e->name).text, done + fit, e->dtype->name, tarn_dtype_name(x->dtype));
+    }
+    return true;
+}
+
+static bool read_elements(const char *who, const tarn_safetensors *f, const tarn__st_entry *e, tarn_tensor *x)
+{
+    if (e->dtype->convert)
+        return read_converted(who, f, e, x);
+    return tarn__file_read(who, f->path, f->fd, f->data_start + e->begin, x->data, tarn__bytes(x));
+}
+
 tarn_tensor *tarn_safetensors_load(const tarn_safetensors *f, const char *name)
 {
     const char *who = "tarn_safetensors_load";
@@ -163,14 +187,15 @@ tarn_tensor *tarn_safetensors_load(const tarn_safetensors *f, const char *name)
     if (!e)
         tarn_fail("%s: %s: no tensor \"%s\"", who, f->path, safe.text);
     else if (e->dtype->ours == TARN_DTYPE_COUNT)
-        tarn_fail("%s: %s: \"%s\" is %s, expected F32, F64, I32 or U8", who, f->path, safe.text, e->dtype->name);
+        tarn_fail("%s: %s: \"%s\" is %s, which has no dtype of tarn's to become", who, f->path, safe.text,
+                  e->dtype->name);
     else if (e->ndim > TARN_MAX_DIMS)
         tarn_fail("%s: %s: \"%s\" has %d axes, expected at most %d", who, f->path, safe.text, e->ndim, TARN_MAX_DIMS);
     int64_t numel;
     if (tarn_error() || !tarn__check_shape(who, e->dtype->ours, e->ndim, e->shape, &numel))
         return NULL;
     tarn_tensor *x = tarn_tensor_new(e->dtype->ours, e->ndim, e->shape);
-    if (!x || tarn__file_read(who, f->path, f->fd, f->data_start + e->begin, x->data, tarn__bytes(x)))
+    if (!x || read_elements(who, f, e, x))
         return x;
     tarn_tensor_free(x);
     return NULL;
@@ -183,13 +208,12 @@ static bool same_as_in_file(const char *who, const tarn_safetensors *f, const ta
     const tarn__st_entry *e = tarn__st_find(f, x->name);
     if (!e)
         return tarn_fail("%s: %s: no tensor \"%s\"", who, f->path, x->name);
-    tarn__st_dtype const *wanted = tarn__st_dtype_of(x->dtype);
-    bool same = e->dtype == wanted && e->ndim == x->ndim &&
+    bool same = e->dtype->ours == x->dtype && e->ndim == x->ndim &&
                 (e->ndim == 0 || memcmp(e->shape, x->shape, (size_t)e->ndim * sizeof e->shape[0]) == 0);
     return same ? true
                 : tarn_fail("%s: %s: \"%s\" is %s%s, expected %s%s", who, f->path, x->name, e->dtype->name,
                             tarn__shape_text_of(e->ndim < TARN_MAX_DIMS ? e->ndim : TARN_MAX_DIMS, e->shape).text,
-                            wanted->name, TARN__SHAPE_TEXT(x));
+                            tarn__st_dtype_of(x->dtype)->name, TARN__SHAPE_TEXT(x));
 }
 
 static bool file_fits(const char *who, const tarn_safetensors *f, const tarn_params *params)
@@ -220,7 +244,11 @@ bool tarn_params_load(tarn_params *params, const char *path)
     ok = ok && tarn__file_read(who, path, f->fd, f->data_start, data, (size_t)f->data_bytes);
     for (size_t i = 0; ok && i < tarn_params_count(params); i++) {
         tarn_tensor *x = tarn_params_at(params, i);
-        memcpy(x->data, data + tarn__st_find(f, x->name)->begin, tarn__bytes(x));
+        const tarn__st_entry *e = tarn__st_find(f, x->name);
+        if (e->dtype->convert)
+            e->dtype->convert(data + e->begin, (size_t)x->numel, x->data); /* to f32, which all of them fit */
+        else
+            memcpy(x->data, data + e->begin, tarn__bytes(x));
         x->version++;
     }
     tarn__release(data);

@@ -27,8 +27,11 @@ extern "C" {
 TARN_API bool tarn_params_save(const tarn_params *params, const char *path);
 
 /* Reads every parameter and buffer of the store. The file must have exactly the store's names, each with the
- * same shape and dtype: the error names the first that is missing, extra or different. On error nothing in
- * the store is changed. Gradients are left alone. */
+ * same shape and a dtype that tarn_safetensors_load makes the store's: the error names the first that is
+ * missing, extra or different. On error nothing in the store is changed. Gradients are left alone.
+ *
+ * So a file that PyTorch wrote is read tensor by tensor instead: its names, the order of its axes, and its
+ * num_batches_tracked (I64, a scalar: what tarn's BatchNorm keeps in NAME.batches) are PyTorch's own. */
 TARN_API bool tarn_params_load(tarn_params *params, const char *path);
 
 /* ---- any tensors */
@@ -67,8 +70,16 @@ TARN_API const char *tarn_safetensors_metadata(const tarn_safetensors *file, con
 TARN_API size_t tarn_safetensors_metadata_count(const tarn_safetensors *file);
 TARN_API const char *tarn_safetensors_metadata_key(const tarn_safetensors *file, size_t i);
 
-/* The tensor of that name; the caller's to free. F32, F64, I32 and U8 become f32, f64, i32 and u8. NULL with
- * an error: no such name, another dtype, more than TARN_MAX_DIMS axes, a read that fails, no memory. */
+/* The tensor of that name; the caller's to free. It becomes, with every value as it was (NaN stays NaN):
+ *
+ *     F64                               f64
+ *     F32, F16, BF16                    f32
+ *     I32, I8, I16, U16, I64, U32, U64  i32
+ *     U8, BOOL                          u8
+ *
+ * NULL with an error: no such name, another dtype (C64, F8_E4M3, ...), an I64, U32 or U64 beyond the range of
+ * i32 or a BOOL byte that is neither 0 nor 1 (the error says which element), more than TARN_MAX_DIMS axes, a read
+ * that fails, no memory. */
 TARN_API tarn_tensor *tarn_safetensors_load(const tarn_safetensors *file, const char *name);
 
 #ifdef __cplusplus

@@ -11,14 +11,17 @@
 enum { TARN__ST_MAX_HEADER = 100000000, TARN__ST_LENGTH_BYTES = 8 };
 #define TARN__ST_METADATA "__metadata__"
 
-/* A dtype of the format. `ours` is TARN_DTYPE_COUNT for those that tarn does not have. */
+/* A dtype of the format. `ours` is what it becomes, TARN_DTYPE_COUNT where tarn has nothing for it. `convert`,
+ * NULL where the bytes are the same, makes n elements, which need not be aligned, and returns n, or how many
+ * there are before the first that does not fit. */
 typedef struct tarn__st_dtype {
     const char *name;
     int bits;
     tarn_dtype ours;
+    size_t (*convert)(const char *from, size_t n, void *to);
 } tarn__st_dtype;
 
-/* NULL when there is none. */
+/* The one of that name, and the one that a dtype of tarn's is written as; NULL when there is none. */
 const tarn__st_dtype *tarn__st_dtype_named(const char *name);
 const tarn__st_dtype *tarn__st_dtype_of(tarn_dtype dtype);
 

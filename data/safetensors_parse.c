@@ -6,49 +6,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* In the reference library's order, which is that of writing, backwards. */
-static const tarn__st_dtype dtypes[] = {
-    {"BOOL", 8, TARN_DTYPE_COUNT},
-    {"F4", 4, TARN_DTYPE_COUNT},
-    {"F6_E2M3", 6, TARN_DTYPE_COUNT},
-    {"F6_E3M2", 6, TARN_DTYPE_COUNT},
-    {"U8", 8, TARN_U8},
-    {"I8", 8, TARN_DTYPE_COUNT},
-    {"F8_E5M2", 8, TARN_DTYPE_COUNT},
-    {"F8_E4M3", 8, TARN_DTYPE_COUNT},
-    {"F8_E8M0", 8, TARN_DTYPE_COUNT},
-    {"F8_E4M3FNUZ", 8, TARN_DTYPE_COUNT},
-    {"F8_E5M2FNUZ", 8, TARN_DTYPE_COUNT},
-    {"I16", 16, TARN_DTYPE_COUNT},
-    {"U16", 16, TARN_DTYPE_COUNT},
-    {"F16", 16, TARN_DTYPE_COUNT},
-    {"BF16", 16, TARN_DTYPE_COUNT},
-    {"I32", 32, TARN_I32},
-    {"U32", 32, TARN_DTYPE_COUNT},
-    {"F32", 32, TARN_F32},
-    {"C64", 64, TARN_DTYPE_COUNT},
-    {"F64", 64, TARN_F64},
-    {"I64", 64, TARN_DTYPE_COUNT},
-    {"U64", 64, TARN_DTYPE_COUNT},
-};
-enum { DTYPES = sizeof dtypes / sizeof dtypes[0] };
-
-const tarn__st_dtype *tarn__st_dtype_named(const char *name)
-{
-    for (int i = 0; i < DTYPES; i++)
-        if (strcmp(dtypes[i].name, name) == 0)
-            return &dtypes[i];
-    return NULL;
-}
-
-const tarn__st_dtype *tarn__st_dtype_of(tarn_dtype dtype)
-{
-    for (int i = 0; i < DTYPES; i++)
-        if (dtypes[i].ours == dtype)
-            return &dtypes[i];
-    return NULL;
-}
-
 /* ---- sorting: heapsort (Knuth, TAOCP vol. 3, 5.2.3), whose time no input can spoil */
 
 static void sift(const void **items, size_t root, size_t n, int (*compare)(const void *, const void *))

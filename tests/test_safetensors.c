@@ -126,24 +126,22 @@ static void special_values_keep_their_bits(void **state)
     tarn_tensor_free(y);
 }
 
-static void other_dtypes_are_listed_but_not_loaded(void **state)
+/* Two by two ones in each of five dtypes, as the reference library writes them. */
+static void other_dtypes_are_read(void **state)
 {
     (void)state;
     tarn_safetensors *f = tarn_safetensors_open(FOREIGN);
     assert_non_null(f);
     assert_int_equal(tarn_safetensors_count(f), 5);
     for (size_t i = 0; i < 5; i++) {
-        const char *name = tarn_safetensors_name(f, i), *dtype = tarn_safetensors_dtype(f, i);
-        tarn_tensor *x = tarn_safetensors_load(f, name);
-        if (strcmp(dtype, "F32") == 0) {
-            assert_non_null(x);
-            tarn_tensor_free(x);
-            continue;
-        }
-        assert_null(x);
-        expect_error("tarn_safetensors_load: " FOREIGN, name, dtype);
-        assert_int_equal(tarn_safetensors_ndim(f, i), 2);
-        assert_int_equal(tarn_safetensors_shape(f, i)[1], 2);
+        const char *dtype = tarn_safetensors_dtype(f, i);
+        tarn_tensor *x = tarn_safetensors_load(f, tarn_safetensors_name(f, i));
+        assert_non_null(x);
+        assert_int_equal(tarn_tensor_dtype(x), dtype[0] == 'F' ? TARN_F32 : dtype[0] == 'I' ? TARN_I32 : TARN_U8);
+        assert_true(tarn_ndim(x) == 2 && tarn_dim(x, 0) == 2 && tarn_dim(x, 1) == 2);
+        for (int64_t k = 0; k < 4; k++)
+            assert_true(tarn_at(x, (int64_t[]){k / 2, k % 2}) == 1);
+        tarn_tensor_free(x);
     }
     assert_null(tarn_safetensors_load(f, "nothing"));
     expect_error("tarn_safetensors_load", "no tensor \"nothing\"");
@@ -485,12 +483,10 @@ int main(int count, char **words)
         return command(count, words);
 #define T(test) cmocka_unit_test_teardown(test, test_end)
     const struct CMUnitTest tests[] = {
-        T(what_was_written_is_read),        T(the_reference_writes_the_same_bytes),
-        T(special_values_keep_their_bits),  T(other_dtypes_are_listed_but_not_loaded),
-        T(no_tensors_are_a_file_too),       T(every_truncation_is_an_error),
-        T(every_changed_byte_is_survived),  T(headers_that_lie_are_refused),
-        T(odd_but_legal_headers_are_read),  T(a_store_is_saved_and_loaded),
-        T(a_store_that_differs_is_refused), T(wrong_calls_are_errors),
+        T(what_was_written_is_read),       T(the_reference_writes_the_same_bytes), T(special_values_keep_their_bits),
+        T(other_dtypes_are_read),          T(no_tensors_are_a_file_too),           T(every_truncation_is_an_error),
+        T(every_changed_byte_is_survived), T(headers_that_lie_are_refused),        T(odd_but_legal_headers_are_read),
+        T(a_store_is_saved_and_loaded),    T(a_store_that_differs_is_refused),     T(wrong_calls_are_errors),
         T(no_memory_is_an_error),
     };
     return cmocka_run_group_tests_name("safetensors", tests, folder_make, folder_remove);
