@@ -2,7 +2,8 @@
  *
  * The format (LeCun, Cortes, Burges, "The MNIST database"): two zero bytes, a byte for the element type, a byte for the
  * number of dimensions, each size as a big-endian u32, then the elements, row-major and big-endian. A file must hold
- * exactly the elements that it declares. u8 is read as TARN_U8; s8, s16 and s32 as TARN_I32; f32 and f64 as they are. */
+ * exactly the elements that it declares; behind compressed data there may be zeros, which gzip(1) passes over too. u8 is
+ * read as TARN_U8; s8, s16 and s32 as TARN_I32; f32 and f64 as they are. */
 #ifndef TARN_IDX_H
 #define TARN_IDX_H
 

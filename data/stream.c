@@ -82,6 +82,32 @@ static bool refill(const char *who, tarn__stream *s)
     return true;
 }
 
+/* After a member: whether another one begins. Zeros up to the end are padding, as gzip(1) has it. */
+static bool next_member(const char *who, tarn__stream *s, bool *begins)
+{
+    unsigned char data[4096];
+    uint64_t at = s->offset - s->z.avail_in;
+    *begins = false;
+    for (bool first = true; at < s->size; first = false) {
+        size_t count = s->size - at < sizeof data ? (size_t)(s->size - at) : sizeof data, zeros = 0;
+        if (!tarn__file_read(who, s->path, s->fd, at, data, count))
+            return false;
+        *begins = first && count >= 2 && data[0] == 0x1f && data[1] == 0x8b;
+        if (*begins)
+            return true;
+        while (zeros < count && data[zeros] == 0)
+            zeros++;
+        at += zeros;
+        if (zeros < count)
+            return tarn_fail("%s: %s: what follows the gzip data, at byte %" PRIu64
+                             ", is neither more of them nor zeros",
+                             who, s->path, at);
+    }
+    s->offset = s->size;
+    s->z.avail_in = 0;
+    return true;
+}
+
 /* Up to `bytes` decompressed bytes; fewer only when the file ends where it may. */
 static bool inflate_some(const char *who, tarn__stream *s, unsigned char *data, size_t bytes, size_t *got)
 {
@@ -90,9 +116,12 @@ static bool inflate_some(const char *who, tarn__stream *s, unsigned char *data, 
             return false;
         if (s->z.avail_in == 0)
             return s->member_open ? tarn_fail("%s: %s: the gzip data end too early", who, s->path) : true;
-        if (!s->member_open && inflateReset(&s->z) != Z_OK)
-            return tarn_fail("%s: %s: could not be decompressed", who, s->path);
-        s->member_open = true;
+        if (!s->member_open) {
+            if (!next_member(who, s, &s->member_open) || !s->member_open)
+                return !tarn_error();
+            if (inflateReset(&s->z) != Z_OK)
+                return tarn_fail("%s: %s: could not be decompressed", who, s->path);
+        }
         uInt room = bytes - *got < BUFFER ? (uInt)(bytes - *got) : BUFFER;
         s->z.next_out = data + *got;
         s->z.avail_out = room;

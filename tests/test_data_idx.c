@@ -86,6 +86,46 @@ static void records_come_in_order(void **state)
     }
 }
 
+/* `padding` zeros behind a compressed file, and then `last` if it is not -1. */
+static const char *write_padded(size_t padding, int last)
+{
+    file_bytes whole = read_file(write_bytes("x", true));
+    unsigned char *longer = calloc(whole.bytes + padding + 1, 1);
+    memcpy(longer, whole.data, whole.bytes);
+    longer[whole.bytes + padding] = (unsigned char)last;
+    write_file(file_at("x"), longer, whole.bytes + padding + (last >= 0));
+    free(longer);
+    free(whole.data);
+    return file_at("x");
+}
+
+/* As gzip(1) has it: tapes and block devices pad with zeros. */
+static void gzip_is_padded_with_zeros(void **state)
+{
+    (void)state;
+    static const size_t paddings[] = {1, 2, 511, 4096, 4097, 65536, 200000};
+    for (size_t i = 0; i < sizeof paddings / sizeof paddings[0]; i++) {
+        tarn_tensor *x = tarn_idx_load(write_padded(paddings[i], -1));
+        assert_non_null(x);
+        assert_int_equal(tarn_numel(x), RECORDS * RECORD);
+        tarn_tensor_free(x);
+        tarn_idx_reader *r = tarn_idx_open(file_at("x"));
+        uint8_t data[RECORD * RECORDS];
+        for (int round = 0; round < 2; round++) {
+            assert_int_equal(tarn_idx_read(r, RECORDS, data), RECORDS);
+            assert_int_equal(tarn_idx_read(r, 1, data), 0);
+            assert_true(tarn_idx_rewind(r));
+        }
+        tarn_idx_close(r);
+        assert_null(tarn_idx_load(write_padded(paddings[i], 'x')));
+        expect_error("tarn_idx_load: ", file_at("x"), "is neither more of them nor zeros");
+    }
+    assert_null(tarn_idx_load(write_padded(0, 'x')));
+    expect_error("tarn_idx_load: ", "what follows the gzip data, at byte ", "is neither more of them nor zeros");
+    assert_null(tarn_idx_load(write_padded(0, 0x1f)));
+    expect_error("tarn_idx_load: ", "is neither more of them nor zeros");
+}
+
 static void gzip_members_are_joined(void **state)
 {
     (void)state;
@@ -224,6 +264,7 @@ int main(void)
         T(shapes_may_be_empty_or_deep),
         T(records_come_in_order),
         T(gzip_members_are_joined),
+        T(gzip_is_padded_with_zeros),
         T(every_truncation_is_an_error),
         T(every_changed_byte_of_gzip_is_survived),
         T(a_reader_that_failed_must_be_rewound),
