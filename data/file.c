@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,8 +33,19 @@ tarn__errno_text tarn__errno_text_of(int code)
 
 /* ---- reading */
 
+/* A longer one cannot be opened, and would not leave room in a message for the reason. */
+static bool path_fits(const char *who, const char *path)
+{
+    size_t length = strlen(path);
+    return length < PATH_MAX ? true
+                             : tarn_fail("%s: %s: a path of %zu bytes, expected at most %d", who,
+                                         tarn__safe_text_of(path).text, length, PATH_MAX - 1);
+}
+
 int tarn__file_open(const char *who, const char *path, uint64_t *size)
 {
+    if (!path_fits(who, path))
+        return -1;
     /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
@@ -162,6 +174,8 @@ static bool replace_in(const char *who, const char *path, size_t folder, int fol
 bool tarn__file_replace(const char *who, const char *path, size_t count, const tarn__chunk *chunks)
 {
     struct stat old;
+    if (!path_fits(who, path))
+        return false;
     bool exists = stat(path, &old) == 0;
     if (exists && !S_ISREG(old.st_mode))
         return tarn_fail("%s: %s: exists, and is not a regular file", who, path);
@@ -169,8 +183,6 @@ bool tarn__file_replace(const char *who, const char *path, size_t count, const t
     size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
     if (!path[folder])
         return tarn_fail("%s: \"%s\" does not name a file", who, path);
-    if (folder > INT32_MAX)
-        return tarn_fail("%s: the path is too long", who);
     char *folder_path = tarn__allocate(folder + 2);
     if (!folder_path)
         return tarn_fail("%s: %s: no memory", who, path);
