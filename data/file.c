@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_TRANSFER = 1 << 30, TEMPORARY_TRIES = 100 };
@@ -115,12 +116,26 @@ static bool sync_all(int fd)
     return !failed;
 }
 
+/* One of 2^64 numbers, another each time: the time, mixed with a count (splitmix64's last steps). */
+static uint64_t scattered(uint64_t count)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t x = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + count * 0x9E3779B97F4A7C15;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
+    x = (x ^ x >> 27) * 0x94D049BB133111EB;
+    return x ^ x >> 31;
+}
+
 /* A new file in the folder of length `folder` at the head of path; its name goes to `name`. */
 static int open_temporary(const char *path, size_t folder, mode_t mode, char *name, size_t room)
 {
-    static atomic_uint counter;
+    static atomic_uint_fast64_t counter;
     for (int i = 0; i < TEMPORARY_TRIES; i++) {
-        snprintf(name, room, "%.*s.tarn-%ld-%u.tmp", (int)folder, path, (long)getpid(), atomic_fetch_add(&counter, 1));
+        uint64_t number = atomic_fetch_add(&counter, 1);
+        if (i > 0) /* somebody has been here before: where nobody has */
+            number = scattered(number);
+        snprintf(name, room, "%.*s.tarn-%ld-%" PRIu64 ".tmp", (int)folder, path, (long)getpid(), number);
         int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (fd >= 0 || errno != EEXIST)
             return fd;

@@ -1,4 +1,4 @@
-/* Paths and messages: what went wrong can be read however long the path is. */
+/* Paths and messages: what went wrong can be read however long the path is, and a save finds a name. */
 #include "data/data.h"
 #include "tensor/tensor_impl.h"
 #include "tests/data_files.h"
@@ -82,6 +82,24 @@ static void messages_lose_their_middle(void **state)
     }
 }
 
+/* Such files stay when programs are killed while they save, and process ids come again. */
+static void a_save_finds_a_name_that_is_free(void **state)
+{
+    (void)state;
+    enum { TAKEN = 1000 };
+    char name[64];
+    tarn_params *p = tarn_params_new(TARN_F32);
+    for (int i = 0; i < TAKEN; i++) {
+        snprintf(name, sizeof name, ".tarn-%ld-%d.tmp", (long)getpid(), i);
+        write_file(file_at(name), "", 0);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_true(tarn_params_save(p, file_at("weights")));
+    assert_int_equal(count_files(), TAKEN + 1);
+    assert_true(tarn_params_load(p, file_at("weights")));
+    tarn_params_free(p);
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_teardown(test, test_end)
@@ -89,6 +107,7 @@ int main(void)
         T(the_reason_survives_a_long_path),
         T(the_reason_survives_in_what_a_file_holds),
         T(messages_lose_their_middle),
+        T(a_save_finds_a_name_that_is_free),
     };
     return cmocka_run_group_tests_name("data_file", tests, folder_make, folder_remove);
 }
