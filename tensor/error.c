@@ -1,4 +1,5 @@
 #include "tensor/error.h"
+#include "tensor/c_locale.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -54,10 +55,12 @@ bool tarn_fail(const char *format, ...)
 {
     if (pending)
         return false;
+    tarn__c_locale locale = tarn__c_locale_begin();
     va_list args;
     va_start(args, format);
     set_message(format ? format : "tarn_fail: format is NULL", args);
     va_end(args);
+    tarn__c_locale_end(locale);
     pending = true;
     tarn_error_hook *call = atomic_load(&hook);
     if (call)

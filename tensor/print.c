@@ -1,3 +1,4 @@
+#include "tensor/c_locale.h"
 #include "tensor/tensor_impl.h"
 
 #include <math.h>
@@ -81,8 +82,10 @@ bool tarn_print(FILE *file, tarn_tensor *x)
         return false;
     layout l = {.x = x, .file = file, .summary = x->numel > SUMMARY_FROM};
     strcpy(l.format, tarn__is_float(x->dtype) ? "%.6g" : "%.0f");
+    tarn__c_locale locale = tarn__c_locale_begin();
     l.width = widest(&l, 0, 0);
     print_axis(&l, 0, 0);
+    tarn__c_locale_end(locale);
     fprintf(file, "  %s%s\n", tarn_dtype_name(x->dtype), TARN__SHAPE_TEXT(x));
     return fflush(file) == 0 && !ferror(file) ? true : tarn_fail("tarn_print: the file could not be written");
 }

@@ -116,7 +116,7 @@ TARN_API bool tarn_fill(tarn_tensor *x, double value);
 
 /* ---- printing ---- */
 
-/* Writes x as NumPy would print it, then its dtype and shape: nested brackets, aligned columns, and at most 6
+/* Writes x as NumPy would print it (in any locale), then its dtype and shape: nested brackets, aligned columns, and at most 6
  * entries an axis (first three, "...", last three) once there are more than 1000 elements. False, with an
  * error, when x cannot be computed or `file` cannot be written. */
 TARN_API bool tarn_print(FILE *file, tarn_tensor *x);

@@ -1,7 +1,9 @@
 /* What the examples draw and print: figures that any reader of SVG takes, whatever the numbers, and tables. */
 #include "tests/check.h"
+#include "tests/comma_locale.h"
 #include "tests/files.h"
 
+#include "examples/common/cli.h"
 #include "examples/common/plot.h"
 #include "examples/common/table.h"
 #include "tarn.h"
@@ -453,6 +455,54 @@ static void test_table_errors(void **state)
     expect_error("/nowhere", "cannot write");
 }
 
+/* ---- a locale with a decimal comma ---- */
+
+/* A picture, a table and its numbers as files; their bytes are the same in every locale. */
+static void write_all(unsigned char *bytes[3], size_t sizes[3])
+{
+    static const double x[] = {0.25, 1.5, 1e-3}, y[] = {0.125, -2.75, 1e4};
+    const double values[] = {0.5, 1.5, 2.5, -0.5};
+    plot_field field = {.columns = 2, .rows = 2, .values = values, .x_high = 1.5, .y_high = 0.5, .contours = true};
+    plot_note note = {0.5, 0.5, "half"};
+    plot_panel panel = {.n_series = 1,
+                        .series = &(plot_series){.name = "s", .n = 3, .x = x, .y = y, .style = PLOT_LINE_AND_POINTS},
+                        .field = &field,
+                        .n_notes = 1,
+                        .notes = &note};
+    const char *paths[3] = {files_path("comma.svg"), files_path("comma.csv"), files_path("comma.txt")};
+    assert_true(plot_write(paths[0], &(plot_figure){.title = "t", .n_panels = 1, .panels = &panel}));
+    assert_true(table_write_csv(paths[1], 4, columns, 3));
+    FILE *f = fopen(paths[2], "w");
+    assert_true(table_print(f, 4, columns, 3));
+    fclose(f);
+    for (int i = 0; i < 3; i++)
+        bytes[i] = files_read(paths[i], &sizes[i]);
+}
+
+static void test_files_in_a_locale_with_a_comma(void **state)
+{
+    (void)state;
+    unsigned char *want[3], *have[3];
+    size_t want_sizes[3], have_sizes[3];
+    double rate = 0;
+    const cli_option option = {"--rate", "X", CLI_REAL, &rate, 0, 10, "a number"};
+    char program[] = "p", name[] = "--rate", value[] = "0.5", *words[] = {program, name, value};
+    write_all(want, want_sizes);
+    if (!comma_locale_begin())
+        skip();
+    write_all(have, have_sizes);
+    const int status = cli_parse("p", "about", &option, 1, 3, words);
+    comma_locale_end();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(have_sizes[i], want_sizes[i]);
+        assert_memory_equal(have[i], want[i], want_sizes[i]);
+        free(have[i]);
+        free(want[i]);
+    }
+    assert_int_equal(status, -1);
+    assert_true(rate == 0.5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_table_is_aligned),
         cmocka_unit_test(test_table_as_csv),
         cmocka_unit_test(test_table_errors),
+        cmocka_unit_test(test_files_in_a_locale_with_a_comma),
     };
     return cmocka_run_group_tests(tests, files_setup, files_teardown);
 }

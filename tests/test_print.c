@@ -1,4 +1,5 @@
 /* tarn_print(): the exact text. */
+#include "tests/comma_locale.h"
 #include "tests/tape_fixture.h"
 
 static tarn_tensor *counted(int ndim, const int64_t *shape)
@@ -90,6 +91,20 @@ static void printing_large_tensors_in_summary(void **state)
     tarn_tensor_free(x), tarn_tensor_free(y), tarn_tensor_free(z), tarn_tensor_free(all);
 }
 
+static void printing_in_a_locale_with_a_comma(void **state)
+{
+    (void)state;
+    if (!comma_locale_begin())
+        skip();
+    expect_printed(tarn_constant(t, TARN_F64, TARN_SHAPE(2), (double[]){1.25, 1e-10}), "[ 1.25 1e-10]  f64[2]\n");
+    tarn_fail("%s: %g and %.3f", "test", 0.5, 2.0);
+    expect_error("test: 0.5 and 2.000");
+    char text[16];
+    snprintf(text, sizeof text, "%.1f", 1.5);
+    assert_string_equal(text, "1,5"); /* the program's own locale is as it was */
+    comma_locale_end();
+}
+
 static void printing_that_fails(void **state)
 {
     (void)state;
@@ -123,6 +138,7 @@ int main(void)
         TEST(printing_nothing),
         TEST(printing_computes_and_follows_strides),
         TEST(printing_large_tensors_in_summary),
+        TEST(printing_in_a_locale_with_a_comma),
         TEST(printing_that_fails),
     };
     return cmocka_run_group_tests_name("print", tests, NULL, NULL);

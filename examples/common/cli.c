@@ -1,4 +1,5 @@
 #include "examples/common/cli.h"
+#include "tensor/c_locale.h"
 #include "tensor/error.h"
 
 #include <errno.h>
@@ -82,7 +83,7 @@ static int take_list(const cli_option *o, int argc, char **argv, int i)
     return n ? n : -1;
 }
 
-int cli_parse(const char *program, const char *about, const cli_option *options, int count, int argc, char **argv)
+static int parse(const char *program, const char *about, const cli_option *options, int count, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         const char *text = argv[i], *equals = strchr(text, '=');
@@ -110,6 +111,14 @@ int cli_parse(const char *program, const char *about, const cli_option *options,
             return bad_value(program, o, equals ? equals + 1 : argv[i]);
     }
     return -1;
+}
+
+int cli_parse(const char *program, const char *about, const cli_option *options, int count, int argc, char **argv)
+{
+    tarn__c_locale locale = tarn__c_locale_begin();
+    const int status = parse(program, about, options, count, argc, argv);
+    tarn__c_locale_end(locale);
+    return status;
 }
 
 bool cli_make_folder(const char *path)

@@ -1,5 +1,6 @@
 #include "examples/common/plot.h"
 #include "examples/common/plot_impl.h"
+#include "tensor/c_locale.h"
 #include "tensor/error.h"
 
 #include <errno.h>
@@ -155,6 +156,8 @@ bool plot_write(const char *path, const plot_figure *figure)
     FILE *f = fopen(path, "w");
     if (!f)
         return tarn_fail("%s: cannot write: %s", path, strerror(errno));
+    tarn__c_locale locale = tarn__c_locale_begin();
     const bool done = draw_figure(f, figure);
+    tarn__c_locale_end(locale);
     return close_written(f, path) && done;
 }

@@ -1,9 +1,12 @@
 #include "examples/common/table.h"
+#include "tensor/c_locale.h"
 #include "tensor/error.h"
 
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+
+enum { MOST = 32 };
 
 static bool check_columns(const char *who, int n_columns, const table_column *columns)
 {
@@ -43,15 +46,10 @@ static void print_cell(FILE *file, const char *text, int width, bool right, bool
     fprintf(file, "%*s%s%*s%s", right ? pad : 0, "", text, right || last ? 0 : pad, "", last ? "\n" : "  ");
 }
 
-bool table_print(FILE *file, int n_columns, const table_column *columns, int64_t n_rows)
+static void print_rows(FILE *file, int n_columns, const table_column *columns, int64_t n_rows)
 {
-    enum { MOST = 32 };
     int width[MOST];
     char buffer[400]; /* the longest "%f" of a double, with decimals */
-    if (n_columns < 1 || n_columns > MOST)
-        return tarn_fail("table_print: %d columns, expected 1 to %d", n_columns, MOST);
-    if (!check_columns("table_print", n_columns, columns))
-        return false;
     for (int c = 0; c < n_columns; c++) {
         width[c] = glyphs(columns[c].name);
         for (int64_t r = 0; r < n_rows; r++) {
@@ -63,6 +61,17 @@ bool table_print(FILE *file, int n_columns, const table_column *columns, int64_t
         for (int c = 0; c < n_columns; c++)
             print_cell(file, r < 0 ? columns[c].name : cell_text(buffer, sizeof buffer, &columns[c], r), width[c],
                        !columns[c].texts, c + 1 == n_columns);
+}
+
+bool table_print(FILE *file, int n_columns, const table_column *columns, int64_t n_rows)
+{
+    if (n_columns < 1 || n_columns > MOST)
+        return tarn_fail("table_print: %d columns, expected 1 to %d", n_columns, MOST);
+    if (!check_columns("table_print", n_columns, columns))
+        return false;
+    tarn__c_locale locale = tarn__c_locale_begin();
+    print_rows(file, n_columns, columns, n_rows);
+    tarn__c_locale_end(locale);
     return !ferror(file) || tarn_fail("table_print: cannot write: %s", strerror(errno));
 }
 
@@ -83,6 +92,7 @@ bool table_write_csv(const char *path, int n_columns, const table_column *column
     FILE *f = fopen(path, "w");
     if (!f)
         return tarn_fail("%s: cannot write: %s", path, strerror(errno));
+    tarn__c_locale locale = tarn__c_locale_begin();
     for (int64_t r = -1; r < n_rows; r++)
         for (int c = 0; c < n_columns; c++) {
             if (r < 0)
@@ -93,6 +103,7 @@ bool table_write_csv(const char *path, int n_columns, const table_column *column
                 fprintf(f, "%.9g", columns[c].numbers[r]);
             fputc(c + 1 < n_columns ? ',' : '\n', f);
         }
+    tarn__c_locale_end(locale);
     const bool failed = ferror(f) != 0;
     if (fclose(f) != 0 || failed)
         return tarn_fail("%s: cannot write: %s", path, strerror(errno));
