@@ -19,7 +19,7 @@ const tarn_op *const *tarn__all_ops(size_t *count)
 
 tarn_tape *tarn_tape_new(void)
 {
-    if (tarn_error())
+    if (tarn_error() || !tarn__isa_is_known("tarn_tape_new"))
         return NULL;
     tarn_tape *t = tarn__allocate_zeroed(sizeof *t);
     if (!t) {

@@ -21,7 +21,7 @@ struct tarn_params {
 
 tarn_params *tarn_params_new(tarn_dtype dtype)
 {
-    if (tarn_error())
+    if (tarn_error() || !tarn__isa_is_known("tarn_params_new"))
         return NULL;
     if (!tarn__is_float(dtype)) {
         tarn_fail("tarn_params_new: dtype %s, expected f32 or f64", tarn_dtype_name(dtype));

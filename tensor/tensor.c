@@ -29,7 +29,9 @@ size_t tarn_dtype_size(tarn_dtype dtype)
 
 bool tarn__usable(const char *who, const void *pointer, const char *what)
 {
-    return pointer ? !tarn_error() : tarn_fail("%s: %s is NULL", who, what);
+    if (!pointer)
+        return tarn_fail("%s: %s is NULL", who, what);
+    return !tarn_error() && tarn__isa_is_known(who);
 }
 
 /* ---- making ---- */
@@ -44,7 +46,7 @@ uint64_t tarn__new_id(void)
 static tarn_tensor *tensor_allocate(const char *who, tarn_dtype dtype, int ndim, const int64_t *shape, bool own_data)
 {
     int64_t numel;
-    if (tarn_error() || !tarn__check_shape(who, dtype, ndim, shape, &numel))
+    if (tarn_error() || !tarn__isa_is_known(who) || !tarn__check_shape(who, dtype, ndim, shape, &numel))
         return NULL;
     size_t header = (sizeof(tarn_tensor) + TARN__ALIGN - 1) & ~(size_t)(TARN__ALIGN - 1);
     size_t bytes = (size_t)numel * tarn_dtype_size(dtype);

@@ -87,7 +87,11 @@ void *tarn__params_snapshot(const struct tarn_params *params);
 /* Writes back what has changed since; works while an error is pending. The store has the tensors that it had. */
 void tarn__params_restore(struct tarn_params *params, const void *snapshot, bool only_buffers);
 
-/* Usable by the public functions: not NULL, and no error pending. Sets the error for NULL. */
+/* Whether TARN_ISA named an instruction set that there is; else an error that begins with `who`. */
+bool tarn__isa_is_known(const char *who);
+
+/* Usable by the public functions: not NULL, no error pending, and TARN_ISA right. Sets the error for NULL and for
+ * TARN_ISA. */
 bool tarn__usable(const char *who, const void *pointer, const char *what);
 
 /* The next id. */

@@ -24,7 +24,8 @@ TARN_API bool tarn_set_threads(int count);
 TARN_API int tarn_threads(void);
 
 /* The instruction set that the kernels were chosen for: "avx512", "avx2" or "baseline". It is the best that
- * the processor has, or what the environment variable TARN_ISA names when it is first asked for. */
+ * the processor has, or what the environment variable TARN_ISA names when it is first asked for. Where TARN_ISA
+ * names none that the processor has, this is the best, and whatever makes or changes something is an error. */
 TARN_API const char *tarn_isa(void);
 
 #ifdef __cplusplus

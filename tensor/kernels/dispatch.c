@@ -1,4 +1,5 @@
 #include "tensor/kernels/kernels.h"
+#include "tensor/tensor_impl.h"
 #include "tensor/threads.h"
 
 #include <stdatomic.h>
@@ -26,15 +27,19 @@ static size_t available(const tarn__kernels *out[3])
     return count;
 }
 
+static atomic_bool asked_in_vain; /* written before the choice, and read after it */
+
 /* A name that the processor lacks, or that is none, leaves the best. */
 static const tarn__kernels *choose(void)
 {
     const tarn__kernels *tables[3];
     size_t count = available(tables);
     const char *asked = getenv("TARN_ISA");
-    for (size_t i = 0; asked && i < count; i++)
+    bool named = asked && *asked;
+    for (size_t i = 0; named && i < count; i++)
         if (strcmp(asked, tables[i]->isa) == 0)
             return tables[i];
+    atomic_store_explicit(&asked_in_vain, named, memory_order_relaxed);
     return tables[0];
 }
 
@@ -47,6 +52,20 @@ const tarn__kernels *tarn__kernels_chosen(void)
         atomic_store_explicit(&chosen, table, memory_order_release);
     }
     return table;
+}
+
+bool tarn__isa_is_known(const char *who)
+{
+    tarn__kernels_chosen();
+    if (!atomic_load_explicit(&asked_in_vain, memory_order_relaxed))
+        return true;
+    const tarn__kernels *tables[3];
+    size_t count = available(tables);
+    const char *asked = getenv("TARN_ISA"); /* unless it was changed since */
+    return tarn_fail("%s: the environment variable TARN_ISA is \"%.40s\", expected one of what this processor has: "
+                     "%s%s%s%s%s",
+                     who, asked ? asked : "", tables[0]->isa, count > 1 ? ", " : "", count > 1 ? tables[1]->isa : "",
+                     count > 2 ? ", " : "", count > 2 ? tables[2]->isa : "");
 }
 
 const char *tarn_isa(void)
