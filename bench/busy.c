@@ -138,8 +138,5 @@ int main(int argc, char **argv)
         if (ok)
             print_row(r->name, rows[i].batch, f, rounds);
     }
-    if (!tarn_error())
-        return 0;
-    fprintf(stderr, "busy: %s\n", tarn_error());
-    return 1;
+    return cli_end("busy");
 }

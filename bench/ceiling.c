@@ -27,5 +27,5 @@ int main(int argc, char **argv)
     for (ceiling_stream s = 0; s < CEILING_STREAMS; s++)
         printf("  memory, %-18s GB/s    %12.1f %15.1f\n", ceiling_stream_name(s), ceiling_bandwidth(s, 1, quick),
                ceiling_bandwidth(s, all, quick));
-    return 0;
+    return cli_end("ceiling");
 }

@@ -62,8 +62,5 @@ int main(int argc, char **argv)
         fflush(stdout);
     }
     progress_end(&p, NULL);
-    if (!tarn_error())
-        return 0;
-    fprintf(stderr, "inference: %s\n", tarn_error());
-    return 1;
+    return cli_end("inference");
 }

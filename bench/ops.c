@@ -249,8 +249,5 @@ int main(int argc, char **argv)
     printf(check ? "\n%-24s %-28s %10s\n" : "\n%-24s %-28s %10s %9s %8s %6s\n", "kernel", "shape",
            check ? "error/max" : "ms", "GFLOP/s", "GB/s", "of the ceiling");
     print_tables(cases, count, check);
-    if (!tarn_error())
-        return 0;
-    fprintf(stderr, "ops: %s\n", tarn_error());
-    return 1;
+    return cli_end("ops");
 }

@@ -110,15 +110,12 @@ int main(int argc, char **argv)
         return one_step();
     const double recorded = chain_ns(RECORDED, quick), run = chain_ns(RUN, quick),
                  gradient = chain_ns(WITH_GRADIENT, quick), process = process_ms(argv[0], quick);
-    if (tarn_error()) {
-        fprintf(stderr, "overhead: %s\n", tarn_error());
-        return 1;
-    }
-    printf("overhead, 1 thread\n"
-           "  an op on a scalar, recorded             %8.0f ns\n"
-           "  recorded and run                        %8.0f ns\n"
-           "  recorded and run, and its gradient      %8.0f ns\n"
-           "  process: start, mlp, one step, end      %8.1f ms\n",
-           recorded, run, gradient, process);
-    return 0;
+    if (!tarn_error())
+        printf("overhead, 1 thread\n"
+               "  an op on a scalar, recorded             %8.0f ns\n"
+               "  recorded and run                        %8.0f ns\n"
+               "  recorded and run, and its gradient      %8.0f ns\n"
+               "  process: start, mlp, one step, end      %8.1f ms\n",
+               recorded, run, gradient, process);
+    return cli_end("overhead");
 }

@@ -56,9 +56,8 @@ static int time_net(const net_recipe *r, int64_t batch, int64_t threads, int64_t
     else
         time_steps(r, batch, steps, ms);
     if (tarn_error()) {
-        fprintf(stderr, "train_step: %s\n", tarn_error());
         free(ms);
-        return 1;
+        return cli_end("train_step");
     }
     const double median = net_median(ms, steps);
     struct rusage usage;
@@ -70,7 +69,7 @@ static int time_net(const net_recipe *r, int64_t batch, int64_t threads, int64_t
            r->name, (long long)batch, (long long)threads, median, 1e3 * (double)batch / median,
            (double)usage.ru_maxrss / 1024, tarn_isa());
     free(ms);
-    return 0;
+    return cli_end("train_step");
 }
 
 /* Each in a process of its own, since the peak of memory is a process's. */
@@ -83,7 +82,6 @@ static int each_net(int64_t batch, int64_t threads, int64_t steps, bool rate)
         int status = 1;
         if (child == 0) {
             status = time_net(&net_recipes[i], batch, threads, steps, rate);
-            fflush(NULL);
             _exit(status);
         }
         if (child < 0 || waitpid(child, &status, 0) != child || status != 0)

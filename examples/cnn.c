@@ -265,9 +265,5 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     run(&o);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        tarn_fail("the result could not be printed");
-    if (tarn_error())
-        fprintf(stderr, "cnn: %s\n", tarn_error());
-    return tarn_error() ? 1 : 0;
+    return cli_end("cnn");
 }

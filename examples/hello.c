@@ -11,6 +11,8 @@ int main(void)
     tarn_grad(t, 1, &dy, NULL, 1, &x, &ddy); /* y'' = 2 cos x - x sin x: a gradient is tape like any other */
 
     printf("at x = %g:  y = %.6f  y' = %.6f  y'' = %.6f\n", tarn_item(x), tarn_item(y), tarn_item(dy), tarn_item(ddy));
+    if (fflush(stdout) != 0)
+        tarn_fail("the line could not be printed");
     if (tarn_error())
         fprintf(stderr, "hello: %s\n", tarn_error());
     tarn_tape_free(t);

@@ -4,7 +4,7 @@
 set -u
 BUILD=${BUILD:-build}
 tests="ceiling_prints_rates ops_fills_its_columns ops_check_is_close ops_refuses_an_unknown_kernel inference_lists_the_nets
-overhead_counts train_step_ends_in_its_line train_step_knows_every_net busy_fills_its_rows"
+overhead_counts train_step_ends_in_its_line train_step_knows_every_net busy_fills_its_rows tell_of_a_full_disk"
 
 # Every line of the output that matches the first pattern matches the second, and there are $3 of them or more.
 lines() {
@@ -58,6 +58,18 @@ train_step_knows_every_net() {
 busy_fills_its_rows() {
     "$BUILD/bench/busy" --quick >"$here/busy" || return 1
     lines '^  [mcl]' "^  (mlp|cnn28|lstm) +$number +$number +$number +$number +$number +$number$" 5 <"$here/busy"
+}
+
+# What nobody can read has not been measured.
+tell_of_a_full_disk() {
+    [ -c /dev/full ] || return 0
+    for call in 'ceiling --help' 'ops --help' 'inference --help' 'overhead --quick' 'busy --quick' 'train_step --net mlp --quick' \
+        'train_step --net all --batch 8 --quick'; do
+        # shellcheck disable=SC2086
+        "$BUILD"/bench/$call >/dev/full 2>"$here/said"
+        [ $? -eq 1 ] && grep -q "^${call%% *}: the output could not be printed" "$here/said" ||
+            { echo "$call >/dev/full: no message"; return 1; }
+    done
 }
 
 here=$(mktemp -d) || exit 1

@@ -58,9 +58,16 @@ tells_of_a_full_disk() {
     [ $? -eq 1 ] && grep -q "^$1: " "$here/said" || { echo "$1 >/dev/full: no message"; return 1; }
 }
 
+help_needs_room() {
+    [ -c /dev/full ] || return 0
+    "$BUILD/examples/$1" --help >/dev/full 2>"$here/said"
+    [ $? -eq 1 ] && grep -q "^$1: " "$here/said" || { echo "$1 --help >/dev/full: no message"; return 1; }
+}
+
 says_how_it_is_used() {
     "$BUILD/examples/$1" --help >"$here/printed" && grep -q "^usage: $1 " "$here/printed" &&
         grep -q -- '--quick' "$here/printed" || return 1
+    help_needs_room "$1" || return 1
     "$BUILD/examples/$1" --no-such-option >"$here/printed" 2>&1
     [ $? -eq 2 ] || { echo "$1 --no-such-option: not status 2"; return 1; }
     "$BUILD/examples/$1" --quick --quiet --out /dev/null/folder >"$here/printed" 2>"$here/said"
@@ -70,9 +77,11 @@ says_how_it_is_used() {
 here=$(mktemp -d) || exit 1
 trap 'rm -rf "$here"' EXIT
 total=0 passed=0 failed=''
-echo "[==========] Running $(($(echo "$programs" | wc -w) * 3)) test(s)."
-for program in $programs; do
-    for check in runs says_how_it_is_used tells_of_a_full_disk; do
+echo "[==========] Running $(($(echo "$programs" | wc -w) * 3 + 1)) test(s)."
+for program in $programs cnn; do
+    checks='runs says_how_it_is_used tells_of_a_full_disk'
+    [ "$program" != cnn ] || checks=help_needs_room
+    for check in $checks; do
         name=${program}_$check
         total=$((total + 1))
         echo "[ RUN      ] $name"

@@ -67,7 +67,8 @@ hello() {
     cp examples/hello.c "$here/hello.c" && cd "$here" && $CC -std=c17 -Werror "$@" -o hello || return 1
     said=$(LD_LIBRARY_PATH=$lib ./hello) || return 1
     echo "$said"
-    case $said in *"y = 1.818595"*) ;; *) fail "2 sin 2 is 1.818595" ;; esac
+    case $said in *"y = 1.818595"*) ;; *) fail "2 sin 2 is 1.818595" || return 1 ;; esac
+    if [ -c /dev/full ] && LD_LIBRARY_PATH=$lib ./hello >/dev/full 2>&1; then fail "hello >/dev/full: status 0"; fi
 }
 
 shared_program() {

@@ -89,7 +89,7 @@ static int parse(const char *program, const char *about, const cli_option *optio
         const char *text = argv[i], *equals = strchr(text, '=');
         if (!strcmp(text, "--help") || !strcmp(text, "-h")) {
             print_help(program, about, options, count);
-            return 0;
+            return cli_end(program);
         }
         const size_t length = equals ? (size_t)(equals - text) : strlen(text);
         const cli_option *o = find_option(options, count, text, length);
@@ -119,6 +119,15 @@ int cli_parse(const char *program, const char *about, const cli_option *options,
     const int status = parse(program, about, options, count, argc, argv);
     tarn__c_locale_end(locale);
     return status;
+}
+
+int cli_end(const char *program)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        tarn_fail("the output could not be printed");
+    if (tarn_error())
+        fprintf(stderr, "%s: %s\n", program, tarn_error());
+    return tarn_error() ? 1 : 0;
 }
 
 bool cli_make_folder(const char *path)

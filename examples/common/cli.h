@@ -30,9 +30,13 @@ typedef struct cli_option {
 } cli_option;
 
 /* Reads argv into the options' values; --name=value works too, and the last of two wins. Returns -1 to go on.
- * Otherwise it is the status to exit with: 0 after --help or -h (printed to stdout), 2 after a bad argument
- * (told on stderr). */
+ * Otherwise it is the status to exit with: after --help or -h, which are answered on stdout, that of cli_end(); 2 after
+ * a bad argument (told on stderr). */
 int cli_parse(const char *program, const char *about, const cli_option *options, int count, int argc, char **argv);
+
+/* The end of a program: flushes what it printed, says tarn's error on stderr if there is one, and returns the status to
+ * exit with: 0, or 1 after an error. That the output could not be written is one. */
+int cli_end(const char *program);
 
 /* Makes a folder, and those above it, unless it is there. False, with tarn's error set, when it cannot. */
 bool cli_make_folder(const char *path);

@@ -42,15 +42,10 @@ int study_end(study *s)
     tarn_dataset_free(s->valid);
     tarn_dataset_free(s->source);
     tarn_dataset_free(s->test);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        tarn_fail("the table could not be printed");
-    if (tarn_error()) {
-        fprintf(stderr, "%s: %s\n", s->name, tarn_error());
-        return 1;
-    }
-    if (!s->quiet)
+    const int status = cli_end(s->name);
+    if (status == 0 && !s->quiet)
         fprintf(stderr, "%s: %.0f s, the picture is in %s/\n", s->name, progress_now() - s->start, s->out);
-    return 0;
+    return status;
 }
 
 bool study_load(study *s, int64_t n_train, int64_t n_valid)
