@@ -97,12 +97,8 @@ TARN_API tarn_tensor *tarn_cast(tarn_tape *t, tarn_tensor *x, tarn_dtype dtype);
 
 /* Sugar for the (naxes, axes) pairs below: tarn_sum(t, x, TARN_AXES(0, 1), false); TARN_ALL_AXES reduces
  * everything. */
-#define TARN_AXES(...)                                                                                                 \
-    (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), (const int[])                                                   \
-    {                                                                                                                  \
-        __VA_ARGS__                                                                                                    \
-    }
-#define TARN_ALL_AXES 0, NULL
+#define TARN_AXES(...) TARN_LIST(int, __VA_ARGS__)
+#define TARN_ALL_AXES  0, NULL
 
 /* Over the given axes (negative: from the end; each once; none: all of them). keep leaves each reduced axis
  * with size 1, otherwise it is gone. Sums are blocked, so that their error grows with the logarithm of the

@@ -15,8 +15,28 @@
 
 #include <stdio.h>
 
+/* A count, and that many numbers, which live as long as the call that they are written in. */
 #ifdef __cplusplus
+template <typename T, int count> struct tarn_list {
+    T items[count];
+    const T *all() const
+    {
+        return items;
+    }
+};
+template <typename T, typename... Items> tarn_list<T, int(sizeof...(Items))> tarn_list_of(Items... items)
+{
+    return {{static_cast<T>(items)...}};
+}
+#define TARN_LIST(T, ...) int(sizeof(tarn_list_of<T>(__VA_ARGS__)) / sizeof(T)), tarn_list_of<T>(__VA_ARGS__).all()
+
 extern "C" {
+#else
+#define TARN_LIST(T, ...)                                                                                              \
+    (int)(sizeof((T[]){__VA_ARGS__}) / sizeof(T)), (const T[])                                                         \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 #endif
 
 enum { TARN_MAX_DIMS = 8 };
@@ -31,13 +51,9 @@ typedef enum tarn_dtype {
 
 typedef struct tarn_tensor tarn_tensor;
 
-/* Sugar for the (ndim, shape) pairs below: tarn_tensor_new(TARN_F32, TARN_SHAPE(64, 10)). A scalar is 0,
- * NULL. */
-#define TARN_SHAPE(...)                                                                                                \
-    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[])                                       \
-    {                                                                                                                  \
-        __VA_ARGS__                                                                                                    \
-    }
+/* Sugar for the (ndim, shape) pairs below: tarn_tensor_new(TARN_F32, TARN_SHAPE(64, 10)), in C and in C++11. A scalar
+ * is 0, NULL. */
+#define TARN_SHAPE(...) TARN_LIST(int64_t, __VA_ARGS__)
 
 /* "f32", "f64", "i32", "u8"; "?" for a value outside the enum. */
 TARN_API const char *tarn_dtype_name(tarn_dtype dtype);

@@ -58,9 +58,41 @@ headers_stand_alone() {
 }
 
 headers_suit_cpp() {
-    command -v g++ >/dev/null || return 77
-    # shellcheck disable=SC2046
-    echo '#include <tarn.h>' | g++ -std=c++17 -Wall -Wextra -Werror $(pkg --cflags) -fsyntax-only -x c++ -
+    found=77
+    cat >"$here/program.cpp" <<'END'
+#include <cstddef>
+#include <cstdint>
+#include <tarn.h>
+int main()
+{
+    int rows = 2, axis = 0;
+    long columns = 3;
+    std::size_t channels = 4;
+    tarn_tape *t = tarn_tape_new();
+    tarn_tensor *x = tarn_zeros(t, TARN_F32, TARN_SHAPE(rows++, columns, channels));
+    tarn_tensor *y = tarn_sum(t, x, TARN_AXES(axis, 1), false);
+    tarn_tensor *all = tarn_sum(t, tarn_reshape(t, x, TARN_SHAPE(24)), TARN_ALL_AXES, false);
+    const std::int64_t at[] = {3};
+    const bool right = rows == 3 && tarn_dim(x, 0) == 2 && tarn_dim(x, 1) == 3 && tarn_dim(x, 2) == 4 &&
+                       tarn_ndim(y) == 1 && tarn_dim(y, 0) == 4 && tarn_at(y, at) == 0 && tarn_item(all) == 0;
+    tarn_tape_free(t);
+    return right ? 0 : 1;
+}
+END
+    for compiler in g++ clang++; do
+        command -v "$compiler" >/dev/null || continue
+        found=0
+        for standard in c++11 c++14 c++17 c++20; do
+            for pedantic in -Wpedantic -pedantic-errors; do
+                # shellcheck disable=SC2046
+                "$compiler" -std=$standard -Wall -Wextra -Wconversion -Wshadow -Werror $pedantic $(pkg --cflags) \
+                    "$here/program.cpp" $(pkg --libs) -o "$here/program" ||
+                    fail "$compiler -std=$standard $pedantic does not take the headers" || return 1
+            done
+            LD_LIBRARY_PATH=$lib "$here/program" || fail "$compiler -std=$standard: a wrong shape" || return 1
+        done
+    done
+    return $found
 }
 
 hello() {
