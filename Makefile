@@ -249,9 +249,11 @@ install: ## install under PREFIX (/usr/local), in DESTDIR if set
 	$(Q)chmod 644 '$(DESTDIR)$(LIBDIR)/libtarn.a'
 	$(Q)ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	$(Q)ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libtarn.so'
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	$(Q)sed -e 's|@PREFIX@|$(call for_sed,$(PREFIX))|' -e 's|@LIBDIR@|$(call for_sed,$(LIBDIR))|' \
+	    -e 's|@INCLUDEDIR@|$(call for_sed,$(INCLUDEDIR))|' \
 	    -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|zlib|' -e 's|@LIBS@|$(OPENBLAS) -lm -pthread|' \
 	    tarn.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/tarn.pc'
+for_sed = $(subst |,\|,$(subst &,\&,$(1)))
 
 uninstall: ## remove what install put there
 	$(Q)rm -rf '$(DESTDIR)$(INCLUDEDIR)/tarn'

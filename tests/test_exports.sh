@@ -12,7 +12,7 @@ root=$here/root
 lib=$root/opt/tarn/lib
 library=$lib/libtarn.so.0
 tests="ends_no_process exports_only_its_api headers_stand_alone headers_suit_cpp shared_program static_program
-uninstall_leaves_nothing"
+program_in_a_folder_with_a_space uninstall_leaves_nothing"
 
 fail() {
     echo "$*"
@@ -118,6 +118,24 @@ static_program() {
     [ $status -eq 0 ] || return 1
     if readelf -d "$here/hello" | grep -q libtarn; then fail "the program asks for the shared library"; fi
 }
+
+# As the README has it, without a word to the loader at run time.
+program_in_a_folder_with_a_space() (
+    prefix="$here/a folder & more"
+    "$MAKE" -s install CC="$CC" BUILD="$BUILD" PREFIX="$prefix" || fail "make install failed" || return 1
+    unset PKG_CONFIG_SYSROOT_DIR LD_LIBRARY_PATH
+    export PKG_CONFIG_PATH="$prefix/lib/pkgconfig"
+    cp examples/hello.c "$here/hello.c" && cd "$here" || return 1
+    eval "$CC -std=c17 hello.c $("$PKG_CONFIG" --cflags --libs tarn)" \
+        '-Wl,-rpath,"$("$PKG_CONFIG" --variable=libdir tarn)"' -o with_rpath || fail "no shared program" || return 1
+    eval "$CC -std=c17 hello.c $("$PKG_CONFIG" --static --cflags --libs tarn | sed 's/-ltarn/-l:libtarn.a/')" \
+        -o without || fail "no static program" || return 1
+    readelf -d with_rpath | grep -q 'NEEDED.*\[libtarn\.so\.0\]' || fail "the program does not ask for libtarn.so.0" || return 1
+    if readelf -d without | grep -q libtarn; then fail "the program asks for the shared library"; return 1; fi
+    for program in with_rpath without; do
+        case $(./$program) in *"y = 1.818595"*) ;; *) fail "$program does not run" || return 1 ;; esac
+    done
+)
 
 uninstall_leaves_nothing() {
     "$MAKE" -s uninstall DESTDIR="$root" PREFIX=/opt/tarn LIBDIR=/opt/tarn/lib INCLUDEDIR=/opt/tarn/include || return 1
