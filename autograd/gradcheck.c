@@ -1,10 +1,10 @@
 #include "autograd/gradcheck.h"
 #include "tensor/arena.h"
+#include "tensor/sort.h"
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct check {
@@ -278,19 +278,11 @@ typedef struct segment {
     double from, to;
 } segment;
 
-static int ascending(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-/* What is left of [low, high) without the neighbourhoods of the kinks: at most n_kinks + 1 segments. */
-static int cut_range(double low, double high, int n_kinks, double *kinks, double margin, segment *out)
+/* What is left of [low, high) without the neighbourhoods of the kinks, which are in order: at most n_kinks + 1 segments. */
+static int cut_range(double low, double high, int n_kinks, const double *kinks, double margin, segment *out)
 {
     int count = 0;
     double from = low;
-    if (n_kinks > 0)
-        qsort(kinks, (size_t)n_kinks, sizeof *kinks, ascending);
     for (int i = 0; i < n_kinks; i++) {
         double to = fmin(kinks[i] - margin, high);
         if (to > from)
@@ -375,18 +367,19 @@ tarn_tensor *tarn_gradcheck_sample_new(tarn_rng *rng, int ndim, const int64_t *s
     if (!x)
         return NULL;
     size_t count = (size_t)n_kinks + 1;
-    double *sorted = tarn__allocate(count * (sizeof *sorted + sizeof(segment)));
-    bool ok = sorted != NULL;
+    double *numbers = tarn__allocate(count * (2 * sizeof *numbers + sizeof(segment)));
+    bool ok = numbers != NULL;
     if (ok) {
-        segment *segments = (segment *)(void *)(sorted + count);
+        segment *segments = (segment *)(void *)(numbers + 2 * count);
         if (n_kinks > 0)
-            memcpy(sorted, kinks, (size_t)n_kinks * sizeof *sorted);
+            memcpy(numbers, kinks, (size_t)n_kinks * sizeof *numbers);
+        const double *sorted = tarn__sort_numbers(numbers, numbers + count, n_kinks);
         int n = cut_range(low, high, n_kinks, sorted, margin, segments);
         ok = distinct ? sample_distinct(rng, n, segments, margin, x) : sample_anywhere(rng, n, segments, x);
     } else {
         tarn_fail("tarn_gradcheck_sample_new: no memory");
     }
-    tarn__release(sorted);
+    tarn__release(numbers);
     if (ok)
         return x;
     tarn_tensor_free(x);

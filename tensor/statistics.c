@@ -1,5 +1,6 @@
 #include "tensor/statistics.h"
 #include "tensor/arena.h"
+#include "tensor/sort.h"
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
@@ -24,28 +25,6 @@ static void elements_of(double *values, const tarn_tensor *x)
 }
 
 /* ---- quantiles ---- */
-
-static void merge(const double *from, int64_t low, int64_t middle, int64_t high, double *to)
-{
-    int64_t a = low, b = middle;
-    for (int64_t i = low; i < high; i++)
-        to[i] = a < middle && (b >= high || from[a] <= from[b]) ? from[a++] : from[b++];
-}
-
-/* Runs twice as long with each pass, to and fro: qsort() may take memory of its own. Returns which of the two holds them. */
-static double *sort(double *values, double *room, int64_t n)
-{
-    for (int64_t run = 1; run < n; run *= 2) {
-        for (int64_t low = 0; low < n; low += 2 * run) {
-            int64_t middle = low + run < n ? low + run : n, high = low + 2 * run < n ? low + 2 * run : n;
-            merge(values, low, middle, high, room);
-        }
-        double *sorted = room;
-        room = values;
-        values = sorted;
-    }
-    return values;
-}
 
 /* Neighbours that are equal, or of which only one counts, may be infinite. */
 static double quantile(const double *sorted, int64_t n, double q)
@@ -81,7 +60,7 @@ bool tarn_quantiles(tarn_tensor *x, int n, const double *q, double *out)
     bool has_nan = false;
     for (int64_t i = 0; i < x->numel; i++)
         has_nan |= isnan(values[i]);
-    const double *sorted = has_nan ? values : sort(values, values + x->numel, x->numel);
+    const double *sorted = has_nan ? values : tarn__sort_numbers(values, values + x->numel, x->numel);
     for (int k = 0; k < n; k++)
         out[k] = has_nan ? NAN : quantile(sorted, x->numel, q[k]);
     tarn__release(values);

@@ -11,8 +11,8 @@ trap 'rm -rf "$here"' EXIT
 root=$here/root
 lib=$root/opt/tarn/lib
 library=$lib/libtarn.so.0
-tests="ends_no_process exports_only_its_api headers_stand_alone headers_suit_cpp shared_program static_program
-program_in_a_folder_with_a_space uninstall_leaves_nothing"
+tests="ends_no_process takes_no_memory_unasked exports_only_its_api headers_stand_alone headers_suit_cpp
+shared_program static_program program_in_a_folder_with_a_space uninstall_leaves_nothing"
 
 fail() {
     echo "$*"
@@ -32,6 +32,13 @@ ends_no_process() {
     bad=$(nm -D --undefined-only "$library" |
         grep -wE 'exit|_exit|_Exit|quick_exit|abort|__assert_fail|__assert|raise|kill|pthread_exit|longjmp')
     [ -z "$bad" ] || fail "the library must leave the process alone, but calls: $bad"
+}
+
+# Its memory comes through tarn_set_allocator(); these take their own.
+takes_no_memory_unasked() {
+    bad=$(nm -D --undefined-only "$library" |
+        grep -wE 'qsort|qsort_r|strdup|strndup|asprintf|vasprintf|getline|getdelim|open_memstream|realpath|scandir')
+    [ -z "$bad" ] || fail "the library must take memory from its allocator only, but calls: $bad"
 }
 
 # The functions that tarn.h declares for users, and those that the library has: the same.
