@@ -35,7 +35,7 @@ bool tarn__hessian_times(tarn__evaluation *e, const double *v, double *product)
         return false;
     t->grad = false; /* the products are read once */
     return tarn_hessian_vector(t, y, e->count, e->params, e->grads, e->grads) &&
-           tarn__gather(e->count, e->grads, product);
+           tarn__gather_parts(e->count, e->grads, product);
 }
 
 /* A result that is given away if all went well. */

@@ -85,7 +85,7 @@ bool tarn__objective_record_grads(tarn__evaluation *e, tarn_tensor *y)
     return tarn_grad(e->f->tape, 1, &y, NULL, e->count, e->params, e->grads);
 }
 
-bool tarn__gather(int n, tarn_tensor *const *parts, double *vector)
+bool tarn__gather_parts(int n, tarn_tensor *const *parts, double *vector)
 {
     for (int i = 0; i < n; i++) {
         if (!tarn__realize(parts[i]))
@@ -101,7 +101,7 @@ bool tarn__gather(int n, tarn_tensor *const *parts, double *vector)
 bool tarn__objective_gradient(tarn__evaluation *e, double *gradient, double *value)
 {
     tarn_tensor *y = tarn__objective_record(e, true);
-    if (!y || !tarn__objective_record_grads(e, y) || !tarn__gather(e->count, e->grads, gradient))
+    if (!y || !tarn__objective_record_grads(e, y) || !tarn__gather_parts(e->count, e->grads, gradient))
         return false;
     *value = tarn_item(y);
     return !tarn_error();

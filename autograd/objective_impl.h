@@ -28,7 +28,7 @@ tarn_tensor *tarn__objective_record(tarn__evaluation *e, bool with_grad);
 bool tarn__objective_record_grads(tarn__evaluation *e, tarn_tensor *y);
 
 /* The elements of n tensors, which are computed first, one after the other into vector. */
-bool tarn__gather(int n, tarn_tensor *const *parts, double *vector);
+bool tarn__gather_parts(int n, tarn_tensor *const *parts, double *vector);
 
 /* The gradient at the store's parameters into gradient, [P], and the loss there. */
 bool tarn__objective_gradient(tarn__evaluation *e, double *gradient, double *value);

@@ -45,7 +45,7 @@ static bool probe(tarn__evaluation *e, const tarn_gradient_probe_opts *o, double
 {
     int64_t n = e->numel;
     double *theta = room, *g = room + n, *other = room + 2 * n, *point = room + 3 * n, loss;
-    if (!tarn__gather(e->count, e->params, theta) || !tarn__objective_gradient(e, g, &r->loss))
+    if (!tarn__gather_parts(e->count, e->params, theta) || !tarn__objective_gradient(e, g, &r->loss))
         return false;
     r->gradient_norm = tarn__norm(n, g);
     for (int64_t k = 0; k < o->count; k++) {
@@ -147,7 +147,7 @@ static bool shift(tarn__evaluation *e, const char *of_layer, const char *moves, 
                   tarn_gradient_shift_report *r)
 {
     double *theta = room, *g = room + e->numel, *before = room + 2 * e->numel, *after = theta, loss;
-    if (!tarn__gather(e->count, e->params, theta) || !tarn__objective_gradient(e, g, &loss))
+    if (!tarn__gather_parts(e->count, e->params, theta) || !tarn__objective_gradient(e, g, &loss))
         return false;
     int64_t n = pack(e, of_layer, g, before);
     step_below(e, moves, lr, g, theta);

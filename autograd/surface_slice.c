@@ -74,7 +74,7 @@ static bool fill(tarn__evaluation *e, const slice *s, double *losses)
     if (!theta)
         return tarn_fail("%s: no memory", e->who);
     double *point = theta + n, *down = point + n, *across = down + n;
-    bool ok = tarn__gather(e->count, e->params, theta);
+    bool ok = tarn__gather_parts(e->count, e->params, theta);
     memcpy(down, s->down, n * sizeof *down); /* copies: a direction may be a parameter, which moves */
     if (s->across)
         memcpy(across, s->across, n * sizeof *across);

@@ -91,11 +91,11 @@ void tarn__file_close(int fd)
 
 /* ---- writing */
 
-static bool write_all(int fd, const tarn__chunk *chunk)
+static bool write_all(int fd, const tarn__piece *piece)
 {
-    for (size_t done = 0; done < chunk->bytes;) {
-        size_t wanted = chunk->bytes - done < MAX_TRANSFER ? chunk->bytes - done : MAX_TRANSFER;
-        ssize_t put = write(fd, (const char *)chunk->data + done, wanted);
+    for (size_t done = 0; done < piece->bytes;) {
+        size_t wanted = piece->bytes - done < MAX_TRANSFER ? piece->bytes - done : MAX_TRANSFER;
+        ssize_t put = write(fd, (const char *)piece->data + done, wanted);
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0) {
@@ -144,11 +144,11 @@ static int open_temporary(const char *path, size_t folder, mode_t mode, char *na
 }
 
 /* Fills the temporary file and closes it; errno says what failed. */
-static bool fill_temporary(int fd, const struct stat *old, size_t count, const tarn__chunk *chunks)
+static bool fill_temporary(int fd, const struct stat *old, size_t count, const tarn__piece *pieces)
 {
     bool ok = !old || fchmod(fd, old->st_mode & 0777) == 0;
     for (size_t i = 0; ok && i < count; i++)
-        ok = write_all(fd, &chunks[i]);
+        ok = write_all(fd, &pieces[i]);
     ok = ok && sync_all(fd);
     int why = errno;
     if (close(fd) != 0 && ok && errno != EINTR)
@@ -164,7 +164,7 @@ static bool sync_folder(int fd)
 }
 
 static bool replace_in(const char *who, const char *path, size_t folder, int folder_fd, const struct stat *old,
-                       size_t count, const tarn__chunk *chunks)
+                       size_t count, const tarn__piece *pieces)
 {
     size_t room = folder + 64;
     char *name = tarn__allocate(room);
@@ -174,7 +174,7 @@ static bool replace_in(const char *who, const char *path, size_t folder, int fol
     int fd = open_temporary(path, folder, old ? old->st_mode & 0777 : 0666, name, room);
     if (fd < 0)
         tarn_fail("%s: %s: a new file in its folder: %s", who, path, tarn__errno_text_of(errno).text);
-    else if (!fill_temporary(fd, old, count, chunks) || rename(name, path) != 0) {
+    else if (!fill_temporary(fd, old, count, pieces) || rename(name, path) != 0) {
         tarn_fail("%s: %s: could not be written: %s", who, path, tarn__errno_text_of(errno).text);
         unlink(name);
     } else if (!sync_folder(folder_fd))
@@ -186,7 +186,7 @@ static bool replace_in(const char *who, const char *path, size_t folder, int fol
     return ok;
 }
 
-bool tarn__file_replace(const char *who, const char *path, size_t count, const tarn__chunk *chunks)
+bool tarn__file_replace(const char *who, const char *path, size_t count, const tarn__piece *pieces)
 {
     struct stat old;
     if (!path_fits(who, path))
@@ -207,7 +207,7 @@ bool tarn__file_replace(const char *who, const char *path, size_t count, const t
     tarn__release(folder_path);
     if (folder_fd < 0)
         return tarn_fail("%s: %s: its folder: %s", who, path, tarn__errno_text_of(errno).text);
-    bool ok = replace_in(who, path, folder, folder_fd, exists ? &old : NULL, count, chunks);
+    bool ok = replace_in(who, path, folder, folder_fd, exists ? &old : NULL, count, pieces);
     close(folder_fd);
     return ok;
 }

@@ -32,15 +32,15 @@ bool tarn__file_read(const char *who, const char *path, int fd, uint64_t offset,
 
 void tarn__file_close(int fd);
 
-typedef struct tarn__chunk {
+typedef struct tarn__piece {
     const void *data;
     size_t bytes;
-} tarn__chunk;
+} tarn__piece;
 
-/* The file at `path` becomes the chunks, one after the other, or stays what it was: they go to a new file in
+/* The file at `path` becomes the pieces, one after the other, or stays what it was: they go to a new file in
  * the same folder, which is synced and then renamed. An old file's permissions are kept. A path that names
  * something other than a regular file is an error. */
-bool tarn__file_replace(const char *who, const char *path, size_t count, const tarn__chunk *chunks);
+bool tarn__file_replace(const char *who, const char *path, size_t count, const tarn__piece *pieces);
 
 /* ---- zlib's memory, from tarn__allocate */
 

@@ -157,8 +157,8 @@ bool tarn_image_save_png(const char *path, tarn_tensor *image)
         unsigned char head[HEAD_BYTES + 8], tail[TAIL_BYTES];
         put_head(head, (uint32_t)image->shape[1], (uint32_t)rows, channels, (uint32_t)bytes);
         put_tail(tail, data, bytes);
-        const tarn__chunk chunks[] = {{head, sizeof head}, {data, bytes}, {tail, sizeof tail}};
-        ok = tarn__file_replace(who, path, 3, chunks);
+        const tarn__piece pieces[] = {{head, sizeof head}, {data, bytes}, {tail, sizeof tail}};
+        ok = tarn__file_replace(who, path, 3, pieces);
     }
     tarn__release(line);
     tarn__release(data);

@@ -182,7 +182,7 @@ static size_t put_header(char *text, size_t n, const item *const *order, const t
 /* ---- writing */
 
 static bool write_file(const char *who, const char *path, size_t n, const item *const *order, const texts *t,
-                       tarn__chunk *chunks)
+                       tarn__piece *pieces)
 {
     size_t length = put_header(NULL, n, order, t);
     if (length > TARN__ST_MAX_HEADER)
@@ -193,13 +193,13 @@ static bool write_file(const char *who, const char *path, size_t n, const item *
     for (int i = 0; i < TARN__ST_LENGTH_BYTES; i++)
         head[i] = (char)(length >> 8 * i & 0xFF);
     put_header(head + TARN__ST_LENGTH_BYTES, n, order, t);
-    chunks[0] = (tarn__chunk){head, TARN__ST_LENGTH_BYTES + length};
+    pieces[0] = (tarn__piece){head, TARN__ST_LENGTH_BYTES + length};
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++) {
-        chunks[i + 1] = (tarn__chunk){tarn_data(order[i]->tensor), (size_t)order[i]->bytes};
-        ok = chunks[i + 1].data != NULL;
+        pieces[i + 1] = (tarn__piece){tarn_data(order[i]->tensor), (size_t)order[i]->bytes};
+        ok = pieces[i + 1].data != NULL;
     }
-    ok = ok && tarn__file_replace(who, path, n + 1, chunks);
+    ok = ok && tarn__file_replace(who, path, n + 1, pieces);
     tarn__release(head);
     return ok;
 }
@@ -215,13 +215,13 @@ static bool save(const char *who, const char *path, size_t n, const char *const 
         return tarn_fail("%s: %zu tensors are too many", who, n);
     item *items = tarn__allocate(n * sizeof *items);
     const item **order = tarn__allocate(n * sizeof *order);
-    tarn__chunk *chunks = tarn__allocate((n + 1) * sizeof *chunks);
-    bool ok = items && order && chunks ? collect(who, n, names, tensors, items, order)
+    tarn__piece *pieces = tarn__allocate((n + 1) * sizeof *pieces);
+    bool ok = items && order && pieces ? collect(who, n, names, tensors, items, order)
                                        : tarn_fail("%s: %s: no memory", who, path);
-    ok = ok && write_file(who, path, n, order, t, chunks);
+    ok = ok && write_file(who, path, n, order, t, pieces);
     tarn__release(items);
     tarn__release(order);
-    tarn__release(chunks);
+    tarn__release(pieces);
     return ok;
 }
 

@@ -11,8 +11,8 @@ trap 'rm -rf "$here"' EXIT
 root=$here/root
 lib=$root/opt/tarn/lib
 library=$lib/libtarn.so.0
-tests="ends_no_process takes_no_memory_unasked exports_only_its_api headers_stand_alone headers_suit_cpp
-shared_program static_program program_in_a_folder_with_a_space uninstall_leaves_nothing"
+tests="ends_no_process takes_no_memory_unasked names_one_thing_each exports_only_its_api headers_stand_alone
+headers_suit_cpp shared_program static_program program_in_a_folder_with_a_space uninstall_leaves_nothing"
 
 fail() {
     echo "$*"
@@ -39,6 +39,22 @@ takes_no_memory_unasked() {
     bad=$(nm -D --undefined-only "$library" |
         grep -wE 'qsort|qsort_r|strdup|strndup|asprintf|vasprintf|getline|getdelim|open_memstream|realpath|scandir')
     [ -z "$bad" ] || fail "the library must take memory from its allocator only, but calls: $bad"
+}
+
+# What files share: no two of them may give one name to two things.
+names_one_thing_each() {
+    twice=$(find tensor autograd layers optim data -name '*.[ch]' | sort | xargs awk '
+        function note(name, kind) {
+            kind = kind " in " FILENAME
+            if (!(name in first)) first[name] = kind
+            else if (first[name] != kind) print name ": " first[name] ", " kind
+        }
+        { name = $0 }
+        /(struct|enum|union) tarn__[a-z0-9_]+ \{/ { sub(/ \{.*/, "", name); sub(/.* /, "", name); note(name, "a type") }
+        /^\} tarn__[a-z0-9_]+;/ { gsub(/[} ;]/, "", name); note(name, "a type") }
+        FILENAME ~ /\.h$/ && /^[a-z].*[ *]tarn__[a-z0-9_]+\(/ {
+            sub(/\(.*/, "", name); sub(/.*[ *]/, "", name); note(name, "a function") }')
+    [ -z "$twice" ] || fail "$twice"
 }
 
 # The functions that tarn.h declares for users, and those that the library has: the same.
