@@ -110,6 +110,15 @@ static void each_tile_runs_once(void **state)
     assert_true(tarn_set_threads(0));
 }
 
+static void as_many_threads_as_there_can_be(void **state)
+{
+    (void)state;
+    assert_true(tarn_set_threads(TARN__MAX_THREADS));
+    for (int run = 0; run < 5; run++)
+        assert_true(each_once(TILES));
+    assert_true(tarn_set_threads(0));
+}
+
 static atomic_int helpers_seen;
 
 static void wait_for_help(void *context, int64_t tile)
@@ -448,6 +457,7 @@ int main(void)
         T(workers_take_over_flushing_to_zero),
         T(signals_from_outside_are_not_the_workers),
         T(those_without_work_sleep),
+        T(as_many_threads_as_there_can_be),
     };
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }
