@@ -52,17 +52,18 @@ pkg_cflags = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(1) 2>/de
 STB_CFLAGS      := $(or $(call pkg_cflags,stb),-isystem /usr/include/stb)
 
 ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -I. $(STB_CFLAGS) $(CPPFLAGS) -MMD -MP
-# Without contraction gcc and clang round alike, whatever CFLAGS holds.
-ALL_CFLAGS   = -std=c17 $(WARNINGS) -pthread -fPIC -fvisibility=hidden -ffp-contract=off $(CFLAGS) $(SANITIZER)
+# A product and a sum are joined where the sources say so (tensor/kernels/fma.inc), and nowhere else: so all compilers
+# round alike, whatever CFLAGS holds.
+ALL_CFLAGS   = -std=c17 $(WARNINGS) -pthread -fPIC -fvisibility=hidden $(CFLAGS) -ffp-contract=off $(SANITIZER)
 # The OpenBLAS that starts no threads of its own, where Debian puts it; elsewhere the one that is there.
 OPENBLAS_DIR := $(wildcard /usr/lib/$(subst -pc-,-,$(shell $(CC) -dumpmachine 2>/dev/null))/openblas-serial)
 OPENBLAS     ?= $(foreach folder,$(OPENBLAS_DIR),-L$(folder) -Wl,-rpath,$(folder)) -lopenblas
 LDLIBS       = $(OPENBLAS) -lz -lm
 
-# The loops get one object per instruction set. They may contract a * b + c, or ISO mode would keep gcc from
-# using FMA at all; and they neither set errno nor raise traps, which would keep loops from being vectorised.
+# The loops get one object per instruction set. They neither set errno nor raise traps, which would keep loops from
+# being vectorised.
 # Infinities, NaN and the order of additions stay as written: no -ffast-math.
-LOOPS        = -ffp-contract=fast -fno-math-errno -fno-trapping-math
+LOOPS        = -fno-math-errno -fno-trapping-math
 ISA_baseline =
 ISA_avx2     = -march=x86-64-v3
 ISA_avx512   = -march=x86-64-v4 -mprefer-vector-width=512
@@ -261,8 +262,9 @@ uninstall: ## remove what install put there
 	    '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libtarn.so' '$(DESTDIR)$(LIBDIR)/pkgconfig/tarn.pc'
 
 CLANG_FORMAT ?= clang-format
-SOURCES       = $(wildcard *.h $(foreach folder,tensor tensor/kernels autograd layers optim data tests bench \
-                bench/common examples examples/common,$(addprefix $(folder)/,*.c *.h *.inc)))
+SOURCES       = $(wildcard *.h $(foreach folder,tensor tensor/kernels autograd layers optim data tests \
+                tests/compilers bench bench/common examples examples/common,\
+                $(addprefix $(folder)/,*.c *.h *.inc)))
 format: ## lay out the sources as .clang-format says
 	$(NEED) format
 	$(Q)$(CLANG_FORMAT) -i $(SOURCES)

@@ -11,63 +11,29 @@ extern const tarn__kernels tarn__kernels_baseline, tarn__kernels_avx2, tarn__ker
 #define TEXT_(a)    #a
 #define TEXT(a)     TEXT_(a)
 
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#else
-#define VECTOR_BYTES 16
-#endif
-
-/* Lanes of a and b, counted through both. */
-#ifdef __clang__
-#define SHUFFLE(a, b, type, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(a, b, type, ...) __builtin_shuffle(a, b, (type){__VA_ARGS__})
-#endif
-#define LIST_2(DO, x) DO(0, x), DO(1, x)
-#define LIST_4(DO, x) LIST_2(DO, x), DO(2, x), DO(3, x)
-#define LIST_8(DO, x) LIST_4(DO, x), DO(4, x), DO(5, x), DO(6, x), DO(7, x)
-#define LIST_16(DO, x)                                                                                                 \
-    LIST_8(DO, x), DO(8, x), DO(9, x), DO(10, x), DO(11, x), DO(12, x), DO(13, x), DO(14, x), DO(15, x)
-
+#include "tensor/kernels/fma.inc"
+#include "tensor/kernels/shuffle.inc"
 #include "tensor/kernels/math.inc"
 
 #define real    float
 #define integer int32_t
 #define F(name) JOIN(name, f)
 #define K(name) JOIN(name, _f32)
-#if VECTOR_BYTES == 64
-#define LANE_LIST LIST_16
-#elif VECTOR_BYTES == 32
-#define LANE_LIST LIST_8
-#else
-#define LANE_LIST LIST_4
-#endif
 #include "tensor/kernels/loops.inc"
 #undef real
 #undef integer
 #undef F
 #undef K
-#undef LANE_LIST
 
 #define real    double
 #define integer int64_t
 #define F(name) name
 #define K(name) JOIN(name, _f64)
-#if VECTOR_BYTES == 64
-#define LANE_LIST LIST_8
-#elif VECTOR_BYTES == 32
-#define LANE_LIST LIST_4
-#else
-#define LANE_LIST LIST_2
-#endif
 #include "tensor/kernels/loops.inc"
 #undef real
 #undef integer
 #undef F
 #undef K
-#undef LANE_LIST
 
 #define COMPARE(dtype, type, name, relation)                                                                           \
     static void name##_##dtype(size_t n, const void *a, const void *b, uint8_t *y)                                     \
