@@ -24,14 +24,14 @@ DATA       ?= /usr/share/datasets/fashion-mnist
 ifeq ($(SANITIZE),1)
 BUILD    ?= build/sanitize
 CFLAGS   ?= -O1 -g -fno-omit-frame-pointer
-SANITIZER = -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZER = -fsanitize=address,undefined -fno-sanitize-recover=all -DTARN__ASSERTS
 ifeq ($(findstring clang,$(CC)),)
 SANITIZER += -Wno-maybe-uninitialized # the sanitizers mislead it
 endif
 else ifeq ($(SANITIZE),thread)
 BUILD    ?= build/thread
 CFLAGS   ?= -O1 -g -fno-omit-frame-pointer
-SANITIZER = -fsanitize=thread
+SANITIZER = -fsanitize=thread -DTARN__ASSERTS
 # A test forks after work on several threads.
 SANITIZED_ENV = TSAN_OPTIONS="$${TSAN_OPTIONS-die_after_fork=0}"
 else

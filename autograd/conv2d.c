@@ -33,10 +33,11 @@ static bool weights_run(tarn_node *n)
 {
     const weights_attr *a = n->attr;
     const void *w = tarn__packed_input(n, 0);
-    void *scratch = tarn__scratch(n, tarn__conv2d_transform_scratch(&a->v, a->product));
-    if (!w || !scratch)
+    tarn__cuts scratch = {.bytes = tarn__conv2d_transform_scratch(&a->v, a->product)};
+    scratch.block = tarn__scratch(n, scratch.bytes);
+    if (!w || !scratch.block)
         return false;
-    tarn__conv2d_transform(&a->v, a->product, w, n->out[0]->data, scratch);
+    tarn__conv2d_transform(&a->v, a->product, w, n->out[0]->data, &scratch);
     return true;
 }
 
@@ -86,12 +87,14 @@ static tarn_tensor *apply(tarn_tape *t, const tarn_op *op, tarn__conv2d_product 
 }
 
 /* The pointers to what a product reads, row-major, and its scratch memory. */
-static bool operands(const tarn_node *n, tarn__conv2d_product product, const void **a, const void **b, void **scratch)
+static bool operands(const tarn_node *n, tarn__conv2d_product product, const void **a, const void **b,
+                     tarn__cuts *scratch)
 {
     *a = tarn__packed_input(n, 0);
     *b = tarn__packed_input(n, n->n_in - 1);
-    *scratch = tarn__scratch(n, tarn__conv2d_scratch(n->attr, product));
-    return *a && *b && *scratch;
+    *scratch = (tarn__cuts){.bytes = tarn__conv2d_scratch(n->attr, product)};
+    scratch->block = tarn__scratch(n, scratch->bytes);
+    return *a && *b && scratch->block;
 }
 
 /* ---- conv2d ---- */
@@ -105,10 +108,10 @@ static bool conv2d_shape(tarn_node *n)
 static bool conv2d_run(tarn_node *n)
 {
     const void *x, *w;
-    void *scratch;
+    tarn__cuts scratch;
     if (!operands(n, TARN__FORWARD, &x, &w, &scratch))
         return false;
-    tarn__conv2d_forward(n->attr, x, w, NULL, n->out[0]->data, scratch);
+    tarn__conv2d_forward(n->attr, x, w, NULL, n->out[0]->data, &scratch);
     return true;
 }
 
@@ -141,10 +144,10 @@ static bool input_grad_shape(tarn_node *n)
 static bool input_grad_run(tarn_node *n)
 {
     const void *g, *w;
-    void *scratch;
+    tarn__cuts scratch;
     if (!operands(n, TARN__INPUT_GRAD, &g, &w, &scratch))
         return false;
-    tarn__conv2d_input_grad(n->attr, g, w, n->out[0]->data, scratch);
+    tarn__conv2d_input_grad(n->attr, g, w, n->out[0]->data, &scratch);
     return true;
 }
 
@@ -176,10 +179,10 @@ static bool weight_grad_shape(tarn_node *n)
 static bool weight_grad_run(tarn_node *n)
 {
     const void *g, *x;
-    void *scratch;
+    tarn__cuts scratch;
     if (!operands(n, TARN__WEIGHT_GRAD, &g, &x, &scratch))
         return false;
-    tarn__conv2d_weight_grad(n->attr, g, x, n->out[0]->data, scratch);
+    tarn__conv2d_weight_grad(n->attr, g, x, n->out[0]->data, &scratch);
     return true;
 }
 

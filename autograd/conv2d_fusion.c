@@ -14,12 +14,13 @@ static bool conv_run(tarn_node *n)
                                 .var = var->data ? var->data : tarn__scratch(n, tarn__bytes(var))};
     const void *x = tarn__packed(n, f->conv->in[0]), *w = tarn__packed(n, f->conv->in[f->conv->n_in - 1]);
     void *to = z->data ? z->data : tarn__scratch(n, tarn__bytes(z));
-    void *scratch = tarn__scratch(n, tarn__conv2d_scratch(f->v, TARN__FORWARD));
-    if (!extra.mean || !extra.var || !x || !w || !to || !scratch)
+    tarn__cuts scratch = {.bytes = tarn__conv2d_scratch(f->v, TARN__FORWARD)};
+    scratch.block = tarn__scratch(n, scratch.bytes);
+    if (!extra.mean || !extra.var || !x || !w || !to || !scratch.block)
         return false;
     if (f->add && !(extra.bias = tarn__packed(n, f->add->in[1])))
         return false;
-    tarn__conv2d_forward(f->v, x, w, &extra, to, scratch);
+    tarn__conv2d_forward(f->v, x, w, &extra, to, &scratch);
     return tarn__batchnorm_finish(n, to, extra.mean, extra.var);
 }
 

@@ -46,18 +46,32 @@ int64_t tarn__conv2d_transformed(const tarn__conv2d *v, tarn__conv2d_product pro
 
 size_t tarn__conv2d_transform_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
 {
-    return tarn__conv2d_algorithm_of(v)->transform_scratch(v, product);
+    tarn__cuts needed = {.block = NULL};
+    tarn__conv2d_algorithm_of(v)->transform(v, product, NULL, NULL, &needed);
+    return needed.most;
 }
 
 void tarn__conv2d_transform(const tarn__conv2d *v, tarn__conv2d_product product, const void *w, void *transformed,
-                            void *scratch)
+                            tarn__cuts *scratch)
 {
     tarn__conv2d_algorithm_of(v)->transform(v, product, w, transformed, scratch);
 }
 
+size_t tarn__conv2d_scratch_of(const tarn__conv2d_algorithm *a, const tarn__conv2d *v, tarn__conv2d_product product)
+{
+    tarn__cuts needed = {.block = NULL};
+    if (product == TARN__FORWARD)
+        a->forward(v, NULL, NULL, NULL, NULL, &needed);
+    else if (product == TARN__INPUT_GRAD)
+        a->input_grad(v, NULL, NULL, NULL, &needed);
+    else
+        a->weight_grad(v, NULL, NULL, NULL, &needed);
+    return needed.most;
+}
+
 size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
 {
-    return is_empty(v) ? 0 : tarn__conv2d_algorithm_of(v)->scratch(v, product);
+    return is_empty(v) ? 0 : tarn__conv2d_scratch_of(tarn__conv2d_algorithm_of(v), v, product);
 }
 
 bool tarn__conv2d_has_extra(const tarn__conv2d *v)
@@ -66,7 +80,7 @@ bool tarn__conv2d_has_extra(const tarn__conv2d *v)
 }
 
 void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra, void *y,
-                          void *scratch)
+                          tarn__cuts *scratch)
 {
     static const tarn__conv2d_extra none = {0};
     if (is_empty(v))
@@ -75,7 +89,7 @@ void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, c
         tarn__conv2d_algorithm_of(v)->forward(v, x, w, extra ? extra : &none, y, scratch);
 }
 
-void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
+void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, tarn__cuts *scratch)
 {
     if (is_empty(v))
         zero(v, gx, v->n * v->h * v->w * v->c);
@@ -83,7 +97,7 @@ void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w
         tarn__conv2d_algorithm_of(v)->input_grad(v, g, w, gx, scratch);
 }
 
-void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch)
+void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, tarn__cuts *scratch)
 {
     if (is_empty(v))
         zero(v, gw, v->r * v->s * (v->c / v->groups) * v->k);
@@ -120,7 +134,7 @@ void tarn__conv2d_sum_pieces(tarn_dtype dtype, int64_t pieces, int64_t count, co
 /* ---- moments of y ---- */
 
 void tarn__conv2d_cut_moments(const tarn__conv2d *v, const tarn__bands *bands, const tarn__conv2d_extra *extra,
-                              tarn__conv2d_moments *m, char **scratch)
+                              tarn__conv2d_moments *m, tarn__cuts *scratch)
 {
     *m = (tarn__conv2d_moments){.dtype = v->dtype, .channels = v->k, .bands = *bands};
     if (extra && !extra->mean)

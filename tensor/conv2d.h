@@ -2,6 +2,7 @@
 #ifndef TARN__CONV2D_H
 #define TARN__CONV2D_H
 
+#include "tensor/cuts.h"
 #include "tensor/kernels/kernels.h"
 
 /* x [N,H,W,C] * w [R,S,C/groups,K] -> y [N,P,Q,K] */
@@ -18,13 +19,13 @@ typedef enum tarn__conv2d_product { TARN__FORWARD, TARN__INPUT_GRAD, TARN__WEIGH
 /* Elements of w transformed, for the algorithms of forward and input gradient that want it so; 0 for those that read w. */
 int64_t tarn__conv2d_transformed(const tarn__conv2d *v, tarn__conv2d_product product);
 
+/* Bytes of scratch memory that the functions below cut, with the thread count as it is now. */
+size_t tarn__conv2d_transform_scratch(const tarn__conv2d *v, tarn__conv2d_product product);
+size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product);
+
 /* w -> transformed, on all threads. */
 void tarn__conv2d_transform(const tarn__conv2d *v, tarn__conv2d_product product, const void *w, void *transformed,
-                            void *scratch);
-size_t tarn__conv2d_transform_scratch(const tarn__conv2d *v, tarn__conv2d_product product);
-
-/* Bytes of scratch memory, with the thread count as it is now. */
-size_t tarn__conv2d_scratch(const tarn__conv2d *v, tarn__conv2d_product product);
+                            tarn__cuts *scratch);
 
 /* What forward does besides, while y is in the cache. */
 typedef struct tarn__conv2d_extra {
@@ -37,8 +38,8 @@ bool tarn__conv2d_has_extra(const tarn__conv2d *v);
 
 /* All row-major; w as it is, or transformed. extra NULL: nothing. */
 void tarn__conv2d_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra, void *y,
-                          void *scratch);
-void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch);
-void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch);
+                          tarn__cuts *scratch);
+void tarn__conv2d_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, tarn__cuts *scratch);
+void tarn__conv2d_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, tarn__cuts *scratch);
 
 #endif

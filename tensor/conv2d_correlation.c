@@ -93,14 +93,14 @@ static void forward_taps(tarn__correlation *c, const tarn__conv2d *v)
             add_tap(c, r * v->dilation - v->padding, s * v->dilation - v->padding, r * v->s + s);
 }
 
-static void cut_taps(tarn__correlation *c, const tarn__conv2d *v, char **scratch)
+static void cut_taps(tarn__correlation *c, const tarn__conv2d *v, tarn__cuts *scratch)
 {
     const size_t bytes = (size_t)(v->r * v->s) * sizeof(int64_t);
-    const bool there = *scratch != NULL;
-    int64_t *y = tarn__cut(scratch, bytes), *x = tarn__cut(scratch, bytes), *weight = tarn__cut(scratch, bytes);
+    c->tap_y = tarn__cut(scratch, bytes);
+    c->tap_x = tarn__cut(scratch, bytes);
+    c->tap_weight = tarn__cut(scratch, bytes);
     c->tap_offset = tarn__cut(scratch, bytes);
     c->segment = tarn__cut(scratch, bytes);
-    c->tap_y = there ? y : NULL, c->tap_x = x, c->tap_weight = weight;
 }
 
 void tarn__correlation_place_taps(tarn__correlation *c)
@@ -129,7 +129,7 @@ static tarn__correlation correlation_of(const tarn__conv2d *v)
                                .groups = v->groups};
 }
 
-tarn__correlation tarn__correlation_forward(const tarn__conv2d *v, char **scratch)
+tarn__correlation tarn__correlation_forward(const tarn__conv2d *v, tarn__cuts *scratch)
 {
     tarn__correlation c = correlation_of(v);
     c.depth = v->c / v->groups, c.n = v->k / v->groups;
@@ -143,7 +143,8 @@ tarn__correlation tarn__correlation_forward(const tarn__conv2d *v, char **scratc
     return c;
 }
 
-tarn__correlation tarn__correlation_input_grad(const tarn__conv2d *v, int64_t first_r, int64_t first_s, char **scratch)
+tarn__correlation tarn__correlation_input_grad(const tarn__conv2d *v, int64_t first_r, int64_t first_s,
+                                               tarn__cuts *scratch)
 {
     tarn__correlation c = correlation_of(v);
     c.depth = v->k / v->groups, c.n = v->c / v->groups;
@@ -171,10 +172,11 @@ bool tarn__correlation_next_phase(const tarn__conv2d *v, int64_t *first_r, int64
 
 /* ---- a tile ---- */
 
-void tarn__correlation_cut_tile(tarn__correlation *c, char **scratch)
+void tarn__correlation_cut_tile(tarn__correlation *c, tarn__cuts *scratch)
 {
     const size_t places = 2 * (size_t)(c->tile_images * c->tile_rows * c->columns) * sizeof(int64_t);
-    c->own_bytes = (((size_t)tile_elements(c) * c->size + 63) & ~(size_t)63) + ((places + 63) & ~(size_t)63);
+    c->strip_bytes = tarn__whole_lines((size_t)tile_elements(c) * c->size);
+    c->own_bytes = c->strip_bytes + tarn__whole_lines(places);
     c->own = tarn__cut(scratch, (size_t)tarn_threads() * c->own_bytes);
 }
 
@@ -226,7 +228,7 @@ tarn__correlation_tile tarn__correlation_tile_of(const tarn__correlation *c, int
             gather_strip(c, &t, own);
         }
     }
-    t.a_row = (int64_t *)(void *)(own + (((size_t)tile_elements(c) * c->size + 63) & ~(size_t)63));
+    t.a_row = (int64_t *)(void *)(own + c->strip_bytes);
     t.c_row = t.a_row + c->tile_images * c->tile_rows * c->columns;
     int64_t m = 0;
     for (int64_t i = 0; i < t.images; i++)

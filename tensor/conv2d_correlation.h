@@ -40,17 +40,18 @@ typedef struct tarn__correlation {
     int64_t segments, segment_depth;
     char *weights; /* packed, group by group */
     int64_t group_weights;
-    char *own; /* of each thread */
-    size_t own_bytes;
+    char *own; /* of each thread: a tile's strip or patches, and the places of its pixels */
+    size_t strip_bytes, own_bytes;
     tarn__bands bands;
     const char *bias;
     tarn__conv2d_moments moments;
 } tarn__correlation;
 
 /* y from x; and gx from g, for the phase of tap (first_r, first_s), which is the first of its taps. The taps' places are cut
- * from scratch; with NULL scratch only sizes are known. */
-tarn__correlation tarn__correlation_forward(const tarn__conv2d *v, char **scratch);
-tarn__correlation tarn__correlation_input_grad(const tarn__conv2d *v, int64_t first_r, int64_t first_s, char **scratch);
+ * from scratch; without a block only sizes are known. */
+tarn__correlation tarn__correlation_forward(const tarn__conv2d *v, tarn__cuts *scratch);
+tarn__correlation tarn__correlation_input_grad(const tarn__conv2d *v, int64_t first_r, int64_t first_s,
+                                               tarn__cuts *scratch);
 
 /* The next of the phases that have taps and pixels, by their first taps; from (0, -1) on. */
 bool tarn__correlation_next_phase(const tarn__conv2d *v, int64_t *first_r, int64_t *first_s);
@@ -59,7 +60,7 @@ bool tarn__correlation_next_phase(const tarn__conv2d *v, int64_t *first_r, int64
 void tarn__correlation_place_taps(tarn__correlation *c);
 
 /* What each thread needs for a tile: the strip, or patches, and the places of pixels. */
-void tarn__correlation_cut_tile(tarn__correlation *c, char **scratch);
+void tarn__correlation_cut_tile(tarn__correlation *c, tarn__cuts *scratch);
 
 typedef struct tarn__correlation_tile {
     int64_t image, images, row, rows; /* of output */

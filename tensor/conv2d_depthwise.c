@@ -62,10 +62,11 @@ static bool depthwise_has_extra(const tarn__conv2d *v)
 }
 
 static void depthwise_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra,
-                              void *y, void *scratch)
+                              void *y, tarn__cuts *scratch)
 {
     (void)extra;
-    (void)scratch;
+    if (!scratch->block)
+        return;
     job j = job_of(v);
     j.x = x, j.w = w, j.out = y;
     tarn__parallel_for(v->n * v->p, forward_row, &j);
@@ -93,9 +94,10 @@ static void input_grad_row(void *context, int64_t row)
     }
 }
 
-static void depthwise_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
+static void depthwise_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, tarn__cuts *scratch)
 {
-    (void)scratch;
+    if (!scratch->block)
+        return;
     job j = job_of(v);
     j.g = g, j.w = w, j.out = gx;
     tarn__parallel_for(v->n * v->h, input_grad_row, &j);
@@ -122,22 +124,18 @@ static void weight_grad_piece(void *context, int64_t piece)
         }
 }
 
-static void depthwise_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch)
+static void depthwise_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, tarn__cuts *scratch)
 {
     job j = job_of(v);
-    j.g = g, j.x = x, j.out = scratch;
+    j.out = tarn__cut(scratch, (size_t)(j.pieces * v->r * v->s * v->c) * j.size);
+    if (!scratch->block)
+        return;
+    j.g = g, j.x = x;
     tarn__parallel_for(j.pieces, weight_grad_piece, &j);
-    tarn__conv2d_sum_pieces(v->dtype, j.pieces, v->r * v->s * v->c, scratch, gw);
-}
-
-static size_t depthwise_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
-{
-    const job j = job_of(v);
-    return product == TARN__WEIGHT_GRAD ? (size_t)(j.pieces * v->r * v->s * v->c) * j.size : 0;
+    tarn__conv2d_sum_pieces(v->dtype, j.pieces, v->r * v->s * v->c, j.out, gw);
 }
 
 const tarn__conv2d_algorithm tarn__conv2d_depthwise = {
-    .scratch = depthwise_scratch,
     .forward = depthwise_forward,
     .has_extra = depthwise_has_extra,
     .input_grad = depthwise_input_grad,

@@ -64,16 +64,15 @@ static void pack_item(void *context, int64_t item)
                                  .to = c->weights + (size_t)(group * c->group_weights) * c->size});
 }
 
-static void cut_weights(tarn__correlation *c, char **scratch)
+static void cut(tarn__correlation *c, tarn__cuts *scratch)
 {
     c->group_weights = c->taps * c->depth * tarn__round_up(c->n, c->loops->lanes);
     c->weights = tarn__cut(scratch, (size_t)(c->groups * c->group_weights) * c->size);
+    tarn__correlation_cut_tile(c, scratch);
 }
 
-static void correlate(tarn__correlation *c, const tarn__conv2d *v, const void *w, bool transposed, char *scratch)
+static void correlate(tarn__correlation *c, const tarn__conv2d *v, const void *w, bool transposed)
 {
-    cut_weights(c, &scratch);
-    tarn__correlation_cut_tile(c, &scratch);
     tarn__correlation_place_taps(c);
     tarn__parallel_for(c->groups * c->taps, pack_item, &(packing){c, w, v->k, v->c / v->groups, transposed});
     tarn__parallel_for(c->tiles * c->column_groups, correlate_item, c);
@@ -82,8 +81,7 @@ static void correlate(tarn__correlation *c, const tarn__conv2d *v, const void *w
 /* A tile covers whole bands, with all of their channels. */
 static bool direct_has_extra(const tarn__conv2d *v)
 {
-    char *at = NULL;
-    const tarn__correlation c = tarn__correlation_forward(v, &at);
+    const tarn__correlation c = tarn__correlation_forward(v, &(tarn__cuts){.block = NULL});
     const bool whole = c.bands.group > 0
                            ? c.tile_rows == c.rows && (c.tile_images % c.bands.group == 0 || c.tile_images == c.images)
                            : c.tile_rows == c.rows || c.tile_rows % TARN__BAND_ROWS == 0;
@@ -91,13 +89,15 @@ static bool direct_has_extra(const tarn__conv2d *v)
 }
 
 static void direct_forward(const tarn__conv2d *v, const void *x, const void *w, const tarn__conv2d_extra *extra,
-                           void *y, void *scratch)
+                           void *y, tarn__cuts *scratch)
 {
-    char *at = scratch;
-    tarn__correlation c = tarn__correlation_forward(v, &at);
-    tarn__conv2d_cut_moments(v, &c.bands, extra, &c.moments, &at);
+    tarn__correlation c = tarn__correlation_forward(v, scratch);
+    tarn__conv2d_cut_moments(v, &c.bands, extra, &c.moments, scratch);
+    cut(&c, scratch);
+    if (!scratch->block)
+        return;
     c.in = x, c.out = y, c.bias = extra->bias;
-    correlate(&c, v, w, false, at);
+    correlate(&c, v, w, false);
     if (extra->mean)
         tarn__conv2d_join_moments(&c.moments, extra);
 }
@@ -111,15 +111,18 @@ static bool has_unseen_pixels(const tarn__conv2d *v)
     return seen < tarn__min(v->stride, v->h) * tarn__min(v->stride, v->w);
 }
 
-static void direct_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, void *scratch)
+static void direct_input_grad(const tarn__conv2d *v, const void *g, const void *w, void *gx, tarn__cuts *scratch)
 {
-    if (has_unseen_pixels(v))
+    if (scratch->block && has_unseen_pixels(v))
         memset(gx, 0, (size_t)(v->n * v->h * v->w * v->c) * tarn_dtype_size(v->dtype));
-    for (int64_t r = 0, s = -1; tarn__correlation_next_phase(v, &r, &s);) {
-        char *at = scratch;
-        tarn__correlation c = tarn__correlation_input_grad(v, r, s, &at);
+    const size_t start = scratch->used;
+    for (int64_t r = 0, s = -1; tarn__correlation_next_phase(v, &r, &s); scratch->used = start) {
+        tarn__correlation c = tarn__correlation_input_grad(v, r, s, scratch);
+        cut(&c, scratch);
+        if (!scratch->block)
+            continue;
         c.in = g, c.out = gx;
-        correlate(&c, v, w, true, at);
+        correlate(&c, v, w, true);
     }
 }
 
@@ -142,7 +145,7 @@ static int64_t chunk_of(int64_t pixels)
     return pixels > TARN__MAX_TILE_PIXELS ? TARN__TILE_PIXELS : pixels;
 }
 
-static weight_sum weight_sum_of(tarn__correlation *c, char **scratch)
+static weight_sum weight_sum_of(tarn__correlation *c, tarn__cuts *scratch)
 {
     weight_sum s = {.c = c, .group_columns = tarn__min(c->n, TARN__COLUMN_GROUP)};
     const int64_t pixels = c->tile_images * c->tile_rows * c->columns, rows = c->taps * c->depth;
@@ -152,8 +155,8 @@ static weight_sum weight_sum_of(tarn__correlation *c, char **scratch)
     s.c_row = tarn__cut(scratch, (size_t)rows * sizeof(int64_t));
     s.parts = tarn__cut(scratch, (size_t)(s.pieces * rows * c->out_c) * c->size);
     s.packed_bytes =
-        ((size_t)(chunk_of(pixels) * tarn__round_up(s.group_columns, c->loops->lanes)) * c->size + 63) & ~(size_t)63;
-    s.own_bytes = s.packed_bytes + (((size_t)(c->tile_images * c->tile_rows) * sizeof(int64_t) + 63) & ~(size_t)63);
+        tarn__whole_lines((size_t)(chunk_of(pixels) * tarn__round_up(s.group_columns, c->loops->lanes)) * c->size);
+    s.own_bytes = s.packed_bytes + tarn__whole_lines((size_t)(c->tile_images * c->tile_rows) * sizeof(int64_t));
     s.own = tarn__cut(scratch, (size_t)tarn_threads() * s.own_bytes);
     tarn__correlation_cut_tile(c, scratch);
     return s;
@@ -209,13 +212,13 @@ static void weight_item(void *context, int64_t item)
         weight_tile(s, i, column, part);
 }
 
-static void direct_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch)
+static void direct_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, tarn__cuts *scratch)
 {
-    char *at = scratch;
-    tarn__correlation c = tarn__correlation_forward(v, &at);
-    c.in = x;
-    weight_sum s = weight_sum_of(&c, &at);
-    s.g = g;
+    tarn__correlation c = tarn__correlation_forward(v, scratch);
+    weight_sum s = weight_sum_of(&c, scratch);
+    if (!scratch->block)
+        return;
+    c.in = x, s.g = g;
     tarn__correlation_place_taps(&c);
     for (int64_t tap = 0, row = 0; tap < c.taps; tap++)
         for (int64_t i = 0; i < c.depth; i++, row++) {
@@ -226,40 +229,7 @@ static void direct_weight_grad(const tarn__conv2d *v, const void *g, const void 
     tarn__conv2d_sum_pieces(v->dtype, s.pieces, c.taps * c.depth * c.out_c, s.parts, gw);
 }
 
-/* ---- scratch memory ---- */
-
-static size_t input_grad_scratch(const tarn__conv2d *v)
-{
-    size_t most = 0;
-    for (int64_t r = 0, s = -1; tarn__correlation_next_phase(v, &r, &s);) {
-        char *at = NULL;
-        tarn__correlation c = tarn__correlation_input_grad(v, r, s, &at);
-        cut_weights(&c, &at);
-        tarn__correlation_cut_tile(&c, &at);
-        if ((uintptr_t)at > most)
-            most = (uintptr_t)at;
-    }
-    return most;
-}
-
-static size_t direct_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
-{
-    if (product == TARN__INPUT_GRAD)
-        return input_grad_scratch(v);
-    char *at = NULL;
-    tarn__correlation c = tarn__correlation_forward(v, &at);
-    if (product == TARN__WEIGHT_GRAD) {
-        weight_sum_of(&c, &at);
-    } else {
-        tarn__conv2d_cut_moments(v, &c.bands, NULL, &c.moments, &at);
-        cut_weights(&c, &at);
-        tarn__correlation_cut_tile(&c, &at);
-    }
-    return (uintptr_t)at;
-}
-
 const tarn__conv2d_algorithm tarn__conv2d_direct = {
-    .scratch = direct_scratch,
     .forward = direct_forward,
     .has_extra = direct_has_extra,
     .input_grad = direct_input_grad,

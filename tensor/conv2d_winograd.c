@@ -43,11 +43,6 @@ typedef struct job {
     tarn__conv2d_moments moments;
 } job;
 
-static size_t whole_lines(size_t bytes)
-{
-    return (bytes + 63) & ~(size_t)63;
-}
-
 /* Elements of a plane of rows: a line more, so that the 36 planes do not all fall into the same set of the cache. */
 static int64_t plane(const job *j, int64_t rows, int64_t columns)
 {
@@ -94,11 +89,11 @@ static job job_of(const tarn__conv2d *v, bool turned)
     return j;
 }
 
-static void cut(job *j, char **scratch)
+static void cut(job *j, tarn__cuts *scratch)
 {
-    j->v_bytes = whole_lines((size_t)(PLANES * tarn__tiles(j->block, ROWS) * j->plane_v) * j->size);
-    j->m_bytes = whole_lines((size_t)(PLANES * tarn__tiles(j->block, ROWS) * j->plane_m) * j->size);
-    j->own_bytes = j->v_bytes + j->m_bytes + whole_lines(2 * (size_t)j->block * sizeof(int64_t));
+    j->v_bytes = tarn__whole_lines((size_t)(PLANES * tarn__tiles(j->block, ROWS) * j->plane_v) * j->size);
+    j->m_bytes = tarn__whole_lines((size_t)(PLANES * tarn__tiles(j->block, ROWS) * j->plane_m) * j->size);
+    j->own_bytes = j->v_bytes + j->m_bytes + tarn__whole_lines(2 * (size_t)j->block * sizeof(int64_t));
     j->own = tarn__cut(scratch, (size_t)tarn_threads() * j->own_bytes);
 }
 
@@ -140,17 +135,14 @@ static int64_t winograd_transformed(const tarn__conv2d *v, tarn__conv2d_product 
     return product == TARN__WEIGHT_GRAD ? 0 : PLANES * job_of(v, product == TARN__INPUT_GRAD).plane_u;
 }
 
-static size_t winograd_transform_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
-{
-    const job j = job_of(v, product == TARN__INPUT_GRAD);
-    return (size_t)(9 * j.plane_u) * j.size;
-}
-
 static void winograd_transform(const tarn__conv2d *v, tarn__conv2d_product product, const void *w, void *to,
-                               void *scratch)
+                               tarn__cuts *scratch)
 {
     job j = job_of(v, product == TARN__INPUT_GRAD);
-    j.w = w, j.to_u = to, j.taps = scratch;
+    j.taps = tarn__cut(scratch, (size_t)(9 * j.plane_u) * j.size);
+    if (!scratch->block)
+        return;
+    j.w = w, j.to_u = to;
     tarn__parallel_for(tarn__tiles(j.k, PACK_COLUMNS), weights_item, &j);
 }
 
@@ -206,10 +198,9 @@ static void block_item(void *context, int64_t item)
         tarn__conv2d_band_moments(&j->moments, j->out, first / j->unit, tarn__tiles(first + count, j->unit));
 }
 
-static void convolve(job *j, const void *in, const void *u, void *out, char *scratch)
+static void convolve(job *j, const void *in, const void *u, void *out)
 {
     j->in = in, j->u = u, j->out = out;
-    cut(j, &scratch);
     tarn__parallel_for(j->blocks, block_item, j);
 }
 
@@ -219,21 +210,25 @@ static bool winograd_has_extra(const tarn__conv2d *v)
 }
 
 static void winograd_forward(const tarn__conv2d *v, const void *x, const void *u, const tarn__conv2d_extra *extra,
-                             void *y, void *scratch)
+                             void *y, tarn__cuts *scratch)
 {
     job j = job_of(v, false);
-    char *at = scratch;
-    tarn__conv2d_cut_moments(v, &j.bands, extra, &j.moments, &at);
+    tarn__conv2d_cut_moments(v, &j.bands, extra, &j.moments, scratch);
+    cut(&j, scratch);
+    if (!scratch->block)
+        return;
     j.bias = extra->bias;
-    convolve(&j, x, u, y, at);
+    convolve(&j, x, u, y);
     if (extra->mean)
         tarn__conv2d_join_moments(&j.moments, extra);
 }
 
-static void winograd_input_grad(const tarn__conv2d *v, const void *g, const void *u, void *gx, void *scratch)
+static void winograd_input_grad(const tarn__conv2d *v, const void *g, const void *u, void *gx, tarn__cuts *scratch)
 {
     job j = job_of(v, true);
-    convolve(&j, g, u, gx, scratch);
+    cut(&j, scratch);
+    if (scratch->block)
+        convolve(&j, g, u, gx);
 }
 
 /* ---- the weight gradient ---- */
@@ -250,7 +245,7 @@ typedef struct weight_sum {
     size_t v_bytes, g_bytes, s_bytes, own_bytes;
 } weight_sum;
 
-static weight_sum weight_sum_of(const tarn__conv2d *v, char **scratch)
+static weight_sum weight_sum_of(const tarn__conv2d *v, tarn__cuts *scratch)
 {
     weight_sum s = {.j = job_of(v, false)};
     job *j = &s.j;
@@ -265,10 +260,10 @@ static weight_sum weight_sum_of(const tarn__conv2d *v, char **scratch)
     s.plane_g = plane(j, j->block, s.k_group);
     s.plane_s = plane(j, s.c_group, s.k_group);
     s.parts = tarn__cut(scratch, (size_t)(s.pieces * 9 * j->c * j->k) * j->size);
-    s.v_bytes = whole_lines((size_t)(PLANES * j->plane_v) * j->size);
-    s.g_bytes = whole_lines((size_t)(PLANES * s.plane_g) * j->size);
-    s.s_bytes = whole_lines((size_t)(PLANES * s.plane_s) * j->size);
-    s.own_bytes = s.v_bytes + s.g_bytes + s.s_bytes + whole_lines(2 * (size_t)s.c_group * sizeof(int64_t));
+    s.v_bytes = tarn__whole_lines((size_t)(PLANES * j->plane_v) * j->size);
+    s.g_bytes = tarn__whole_lines((size_t)(PLANES * s.plane_g) * j->size);
+    s.s_bytes = tarn__whole_lines((size_t)(PLANES * s.plane_s) * j->size);
+    s.own_bytes = s.v_bytes + s.g_bytes + s.s_bytes + tarn__whole_lines(2 * (size_t)s.c_group * sizeof(int64_t));
     s.own = tarn__cut(scratch, (size_t)tarn_threads() * s.own_bytes);
     return s;
 }
@@ -327,36 +322,21 @@ static void weight_item(void *context, int64_t item)
                                        j->c * j->k);
 }
 
-static void winograd_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, void *scratch)
+static void winograd_weight_grad(const tarn__conv2d *v, const void *g, const void *x, void *gw, tarn__cuts *scratch)
 {
-    char *at = scratch;
-    weight_sum s = weight_sum_of(v, &at);
+    weight_sum s = weight_sum_of(v, scratch);
+    if (!scratch->block)
+        return;
     s.j.in = x, s.g = g;
     tarn__parallel_for(s.pieces * s.c_groups * s.k_groups, weight_item, &s);
     tarn__conv2d_sum_pieces(v->dtype, s.pieces, 9 * v->c * v->k, s.parts, gw);
 }
 
-static size_t winograd_scratch(const tarn__conv2d *v, tarn__conv2d_product product)
-{
-    char *at = NULL;
-    if (product == TARN__WEIGHT_GRAD) {
-        weight_sum_of(v, &at);
-    } else {
-        job j = job_of(v, product == TARN__INPUT_GRAD);
-        if (product == TARN__FORWARD)
-            tarn__conv2d_cut_moments(v, &j.bands, NULL, &j.moments, &at);
-        cut(&j, &at);
-    }
-    return (uintptr_t)at;
-}
-
 const tarn__conv2d_algorithm tarn__conv2d_winograd = {
-    .scratch = winograd_scratch,
     .forward = winograd_forward,
     .has_extra = winograd_has_extra,
     .input_grad = winograd_input_grad,
     .weight_grad = winograd_weight_grad,
     .transformed = winograd_transformed,
     .transform = winograd_transform,
-    .transform_scratch = winograd_transform_scratch,
 };

@@ -9,7 +9,7 @@ BUILD=${BUILD:-build}
 MAKE=${MAKE:-make}
 here=$(mktemp -d) || exit 1
 trap 'rm -rf "$here"' EXIT
-libraries="-lopenblas -lz -lm"
+libraries="${OPENBLAS--lopenblas} -lz -lm"
 
 # builds VARIANT COMPILER CFLAGS whole|loops
 builds() {
@@ -26,7 +26,7 @@ builds() {
         { cat "$here/log"; return 1; }
     for program in loops networks; do
         # shellcheck disable=SC2086 # the flags and files are lists
-        $2 -std=c17 -D_POSIX_C_SOURCE=200809L $3 -I. -fopenmp -pthread "tests/compilers/$program.c" -x none \
+        $2 -std=c17 -D_POSIX_C_SOURCE=200809L $3 -I. -pthread "tests/compilers/$program.c" -x none \
             $library $libraries -o "$folder/$program" || return 1
     done
     variants="$variants $1"

@@ -1,10 +1,21 @@
 /* Every algorithm of a convolution against sums written out in f64, for each of its three products. */
+#ifdef TARN__ASSERTS
+enum { LIBRARY_ASSERTS = 1 };
+#else
+#define TARN__ASSERTS /* in this file */
+enum { LIBRARY_ASSERTS = 0 };
+#endif
+
 #include "tensor/conv2d_impl.h"
 #include "tests/check.h"
 
 #include <math.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 typedef struct algorithm {
     const char *name;
@@ -126,6 +137,11 @@ static void *full_of_nan(size_t bytes)
     return memset(memory, 0xff, bytes / 64 * 64 + 64);
 }
 
+static tarn__cuts scratch_of(size_t bytes)
+{
+    return (tarn__cuts){.block = full_of_nan(bytes), .bytes = bytes};
+}
+
 /* w, or a copy in the form that the algorithm wants. */
 static void *weights_for(const algorithm *a, const tarn__conv2d *v, tarn__conv2d_product product, const void *w)
 {
@@ -134,27 +150,33 @@ static void *weights_for(const algorithm *a, const tarn__conv2d *v, tarn__conv2d
     const size_t size = tarn_dtype_size(v->dtype);
     void *to = full_of_nan((size_t)(elements > 0 ? elements : plain) * size);
     if (elements > 0) {
-        void *scratch = full_of_nan(a->is->transform_scratch(v, product));
-        a->is->transform(v, product, w, to, scratch);
-        free(scratch);
+        tarn__cuts needed = {.block = NULL};
+        a->is->transform(v, product, NULL, NULL, &needed);
+        tarn__cuts scratch = scratch_of(needed.most);
+        a->is->transform(v, product, w, to, &scratch);
+        assert_int_equal(scratch.most, scratch.bytes);
+        free(scratch.block);
         return to;
     }
     return memcpy(to, w, (size_t)plain * size);
 }
 
-/* What the product leaves in its output, which begins full of NaN: every element has to be written. */
+/* What the product leaves in its output, which begins full of NaN: every element has to be written. It cuts what it said
+ * that it needs; without statistics, which are part of that, less. */
 static void run(const algorithm *a, const tarn__conv2d *v, tarn__conv2d_product product, const void *x, const void *w,
                 const void *y, void *out, int64_t n)
 {
     memset(out, 0xff, (size_t)n * tarn_dtype_size(v->dtype));
-    void *scratch = full_of_nan(a->is->scratch(v, product)), *weights = weights_for(a, v, product, w);
+    tarn__cuts scratch = scratch_of(tarn__conv2d_scratch_of(a->is, v, product));
+    void *weights = weights_for(a, v, product, w);
     if (product == TARN__FORWARD)
-        a->is->forward(v, x, weights, &(tarn__conv2d_extra){0}, out, scratch);
+        a->is->forward(v, x, weights, &(tarn__conv2d_extra){0}, out, &scratch);
     else if (product == TARN__INPUT_GRAD)
-        a->is->input_grad(v, y, weights, out, scratch);
+        a->is->input_grad(v, y, weights, out, &scratch);
     else
-        a->is->weight_grad(v, y, x, out, scratch);
-    free(scratch);
+        a->is->weight_grad(v, y, x, out, &scratch);
+    assert_true(product == TARN__FORWARD ? scratch.most <= scratch.bytes : scratch.most == scratch.bytes);
+    free(scratch.block);
     free(weights);
 }
 
@@ -272,10 +294,13 @@ static void check_extra(const algorithm *a, tarn_dtype dtype, const int64_t shap
         bias[c] += 100;
     void *x = in_dtype(dtype, all.nx, all.x), *w = in_dtype(dtype, all.nw, all.w), *b = in_dtype(dtype, v.k, bias);
     void *y = in_dtype(dtype, all.ny, all.y), *plain = in_dtype(dtype, all.ny, all.y);
-    void *scratch = full_of_nan(a->is->scratch(&v, TARN__FORWARD)), *form = weights_for(a, &v, TARN__FORWARD, w);
+    tarn__cuts scratch = scratch_of(tarn__conv2d_scratch_of(a->is, &v, TARN__FORWARD));
+    void *form = weights_for(a, &v, TARN__FORWARD, w);
     assert_true(a->is->has_extra(&v));
-    a->is->forward(&v, x, form, &(tarn__conv2d_extra){0}, plain, scratch);
-    a->is->forward(&v, x, form, &(tarn__conv2d_extra){.bias = b, .mean = mean, .var = var}, y, scratch);
+    a->is->forward(&v, x, form, &(tarn__conv2d_extra){0}, plain, &scratch);
+    scratch.used = 0;
+    a->is->forward(&v, x, form, &(tarn__conv2d_extra){.bias = b, .mean = mean, .var = var}, y, &scratch);
+    assert_int_equal(scratch.most, scratch.bytes);
     const double unit = dtype == TARN_F32 ? 1e-5 : 1e-13;
     for (int64_t c = 0; c < v.k; c++) {
         const double n = (double)(all.ny / v.k);
@@ -293,7 +318,7 @@ static void check_extra(const algorithm *a, tarn_dtype dtype, const int64_t shap
         assert_near(mean[c], sum / n, 20 * unit);
         assert_near(var[c], m2 / n, 20 * unit * (1 + m2 / n));
     }
-    void *all_of_them[] = {x, w, y, b, plain, scratch, form, bias, mean, var};
+    void *all_of_them[] = {x, w, y, b, plain, scratch.block, form, bias, mean, var};
     for (size_t i = 0; i < sizeof all_of_them / sizeof *all_of_them; i++)
         free(all_of_them[i]);
     arrays_free(&all);
@@ -360,6 +385,68 @@ static void test_spread(void **state)
         }
 }
 
+/* Whether it stops the program, as an assertion does. */
+static bool stops(void (*f)(const algorithm *a), const algorithm *a)
+{
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(2);
+        f(a);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void cut_too_much(const algorithm *a)
+{
+    (void)a;
+    tarn__cuts cuts = scratch_of(256);
+    tarn__cut(&cuts, 100), tarn__cut(&cuts, 128);
+    cuts.used = 0;
+    tarn__cut(&cuts, 193), tarn__cut(&cuts, 1);
+}
+
+static void cut_all(const algorithm *a)
+{
+    (void)a;
+    tarn__cuts cuts = scratch_of(256);
+    tarn__cut(&cuts, 100), tarn__cut(&cuts, 128);
+}
+
+/* A weight gradient, for which each algorithm cuts, in a block that is a line too small. */
+static void run_short(const algorithm *a)
+{
+    const bool grouped = a == &depthwise;
+    const tarn__conv2d v = geometry(TARN_F32, (const int64_t[]){3, 8, 8, 16, 16, 3, 3, 1, 1, 1, grouped ? 16 : 1});
+    float x[3 * 8 * 8 * 16] = {0}, w[9 * 16 * 16];
+    tarn__cuts scratch = scratch_of(tarn__conv2d_scratch_of(a->is, &v, TARN__WEIGHT_GRAD));
+    scratch.bytes -= 64;
+    a->is->weight_grad(&v, x, x, w, &scratch);
+}
+
+static void test_cutting_too_much_stops(void **state)
+{
+    (void)state;
+    assert_true(stops(cut_too_much, NULL));
+    assert_false(stops(cut_all, NULL));
+}
+
+static void test_a_run_checks_what_it_cuts(void **state)
+{
+    (void)state;
+    tarn_set_threads(1); /* the child has one */
+    assert_int_equal(stops(run_short, &direct), LIBRARY_ASSERTS);
+    assert_int_equal(stops(run_short, &winograd), LIBRARY_ASSERTS);
+    assert_int_equal(stops(run_short, &depthwise), LIBRARY_ASSERTS);
+    tarn_set_threads(0);
+}
+
 /* The rule at the head of tensor/conv2d.c. */
 static void test_choice(void **state)
 {
@@ -396,8 +483,14 @@ static void test_choice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_direct), cmocka_unit_test(test_winograd), cmocka_unit_test(test_depthwise),
-        cmocka_unit_test(test_extra),  cmocka_unit_test(test_spread),   cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_direct),
+        cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_extra),
+        cmocka_unit_test(test_spread),
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_cutting_too_much_stops),
+        cmocka_unit_test(test_a_run_checks_what_it_cuts),
     };
     return cmocka_run_group_tests_name("conv2d", tests, NULL, NULL);
 }
