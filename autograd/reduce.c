@@ -40,10 +40,11 @@ static bool reduce_run(tarn_node *n)
         return true;
     }
     const void *data = tarn__packed_input(n, 0);
-    void *scratch = tarn__scratch(n, tarn__reduce_scratch(x->ndim, x->shape, &attr->axes));
-    if (!data || !scratch)
+    tarn__cuts scratch = {.bytes = tarn__reduce_scratch(x->ndim, x->shape, &attr->axes)};
+    scratch.block = tarn__scratch(n, scratch.bytes);
+    if (!data || !scratch.block)
         return false;
-    tarn__reduce_run(attr->kind, x->dtype, x->ndim, x->shape, &attr->axes, data, y->data, attr->scale, scratch);
+    tarn__reduce_run(attr->kind, x->dtype, x->ndim, x->shape, &attr->axes, data, y->data, attr->scale, &scratch);
     return true;
 }
 

@@ -138,34 +138,13 @@ static bool next_stage(int *ndim, int64_t *shape, bool *reduced, stage *s)
     return true;
 }
 
-static size_t rounded(size_t bytes)
-{
-    return (bytes + 63) & ~(size_t)63;
-}
-
-size_t tarn__reduce_scratch(int ndim, const int64_t *shape, const tarn__axes *axes)
-{
-    int64_t left[TARN_MAX_DIMS];
-    bool reduced[TARN_MAX_DIMS];
-    memcpy(left, shape, (size_t)ndim * sizeof *shape);
-    memcpy(reduced, axes->reduced, sizeof reduced);
-    size_t bytes = 0;
-    for (stage s; next_stage(&ndim, left, reduced, &s);) {
-        stage_cut(&s);
-        bytes += rounded((size_t)(s.outer * s.pieces * s.inner) * sizeof(double));
-        bytes += rounded((size_t)(s.outer * s.inner) * sizeof(double));
-    }
-    return bytes;
-}
-
 void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const int64_t *shape, const tarn__axes *axes,
-                      const void *x, void *y, double scale, void *scratch)
+                      const void *x, void *y, double scale, tarn__cuts *scratch)
 {
     int64_t left[TARN_MAX_DIMS];
     bool reduced[TARN_MAX_DIMS];
     memcpy(left, shape, (size_t)ndim * sizeof *shape);
     memcpy(reduced, axes->reduced, sizeof reduced);
-    char *free_scratch = scratch;
     const char *from = x;
     tarn_dtype from_dtype = dtype;
     stage s, following;
@@ -177,15 +156,20 @@ void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const in
         s.dtype = from_dtype;
         s.out = more ? TARN_F64 : dtype; /* what lies between two stages is not rounded */
         s.x = from;
-        s.partial = (double *)(void *)free_scratch;
-        free_scratch += rounded((size_t)(s.outer * s.pieces * s.inner) * sizeof(double));
-        s.y = more ? free_scratch : y;
+        s.partial = tarn__cut(scratch, (size_t)(s.outer * s.pieces * s.inner) * sizeof(double));
+        s.y = more ? tarn__cut(scratch, (size_t)(s.outer * s.inner) * sizeof(double)) : y;
         s.scale = more ? 1 : scale;
-        if (more)
-            free_scratch += rounded((size_t)(s.outer * s.inner) * sizeof(double));
-        stage_run(&s);
+        if (scratch->block)
+            stage_run(&s);
         from = s.y;
         from_dtype = s.out;
         s = following;
     }
+}
+
+size_t tarn__reduce_scratch(int ndim, const int64_t *shape, const tarn__axes *axes)
+{
+    tarn__cuts needed = {.block = NULL};
+    tarn__reduce_run(TARN__SUM, TARN_F64, ndim, shape, axes, NULL, NULL, 1, &needed);
+    return needed.most;
 }

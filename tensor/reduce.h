@@ -2,6 +2,7 @@
 #ifndef TARN__REDUCE_H
 #define TARN__REDUCE_H
 
+#include "tensor/cuts.h"
 #include "tensor/kernels/kernels.h"
 
 /* Which axes a reduction removes. */
@@ -16,6 +17,6 @@ size_t tarn__reduce_scratch(int ndim, const int64_t *shape, const tarn__axes *ax
 /* y = scale * the reduction of x (row-major, of the given shape) over the axes; y row-major, its elements in
  * the order of the axes that are left. Partial results are cut and combined by shape alone, in double. */
 void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const int64_t *shape, const tarn__axes *axes,
-                      const void *x, void *y, double scale, void *scratch);
+                      const void *x, void *y, double scale, tarn__cuts *scratch);
 
 #endif
