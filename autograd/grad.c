@@ -4,6 +4,29 @@
 
 #include <string.h>
 
+/* ---- memory for one call: a record would stay until the reset, as long as the tape and not as what is recorded ---- */
+
+/* Zeroed. NULL (no error) when there is none. */
+static void *borrow(tarn_tape *t, tarn__chunk **borrowed, size_t bytes)
+{
+    tarn__chunk *chunk = tarn__pool_take(&t->pool, &t->arena, bytes);
+    if (!chunk)
+        return NULL;
+    chunk->next = *borrowed;
+    *borrowed = chunk;
+    return memset(chunk->data, 0, bytes);
+}
+
+static void give_back(tarn_tape *t, tarn__chunk *borrowed)
+{
+    tarn__note_peak(t);
+    while (borrowed) {
+        tarn__chunk *chunk = borrowed;
+        borrowed = chunk->next;
+        tarn__pool_give(&t->pool, chunk);
+    }
+}
+
 /* ---- a set of tensors, with a number for each ---- */
 
 typedef struct tensor_set {
@@ -12,14 +35,14 @@ typedef struct tensor_set {
     size_t mask;
 } tensor_set;
 
-static bool set_init(tensor_set *set, tarn_tape *t, size_t at_most)
+static bool set_init(tensor_set *set, tarn_tape *t, tarn__chunk **borrowed, size_t at_most)
 {
     size_t slots = 4;
     while (slots < 2 * at_most)
         slots *= 2;
     set->mask = slots - 1;
-    set->keys = tarn__arena_allocate_small(&t->arena, slots * sizeof *set->keys);
-    set->numbers = tarn__arena_allocate_small(&t->arena, slots * sizeof *set->numbers);
+    set->keys = borrow(t, borrowed, slots * sizeof *set->keys);
+    set->numbers = borrow(t, borrowed, slots * sizeof *set->numbers);
     return set->keys && set->numbers;
 }
 
@@ -48,18 +71,7 @@ static int set_add(tensor_set *set, const tarn_tensor *x, int number)
     return set->numbers[slot];
 }
 
-/* ---- one differentiation ---- */
-
-typedef struct differentiation {
-    tarn_tape *t;
-    size_t first, count; /* it passes through nodes first..count-1; what was recorded before is a leaf to it (first > 0:
-                           a rule's own expression, which gradients pass even while they are off) */
-    size_t stamp;        /* its number, for what it computes again */
-    tensor_set targets;  /* the inputs, numbered */
-    bool *depends;       /* per node from `first` on: an output of it depends on a target */
-    tarn_tensor **sums;  /* per such node and output: the gradient so far */
-    tarn_tensor **grads; /* per target: the gradient so far */
-} differentiation;
+/* ---- what outputs are computed from ---- */
 
 /* A copy that was made to compute something again counts as what it is a copy of. */
 static const tarn_tensor *original(const tarn_tensor *x)
@@ -67,15 +79,74 @@ static const tarn_tensor *original(const tarn_tensor *x)
     return x->node && x->node->origin ? x->node->origin->out[x->output] : x;
 }
 
-static bool is_inside(const differentiation *d, const tarn_tensor *x)
+/* Nodes low..end-1, those of them that are marked. What was recorded before `first` is a leaf (first > 0: a rule's own
+ * expression, which gradients pass even while they are off). */
+typedef struct ways {
+    tarn_tape *t;
+    size_t first, low, end;
+    size_t unseen; /* marked, and not passed yet */
+} ways;
+
+static bool is_inside(const ways *w, const tarn_tensor *x)
 {
-    return x->node && x->node->id >= d->first;
+    return x->node && x->node->id >= w->first;
 }
+
+/* How many inputs gradients flow to from n, if it is marked. */
+static int ways_out(const ways *w, const tarn_node *n)
+{
+    return n->reached && (!n->no_grad || w->first > 0) ? n->n_in : 0;
+}
+
+static void mark(ways *w, const tarn_tensor *x)
+{
+    x = original(x);
+    if (!is_inside(w, x) || x->node->reached)
+        return;
+    x->node->reached = true;
+    w->unseen++;
+    if (w->end <= x->node->id)
+        w->end = x->node->id + 1;
+}
+
+static void mark_all(ways *w, int n, tarn_tensor *const *outputs)
+{
+    w->end = w->first;
+    for (int i = 0; i < n; i++)
+        mark(w, outputs[i]);
+    for (w->low = w->end; w->unseen > 0;) {
+        const tarn_node *node = w->t->nodes[--w->low];
+        if (!node->reached)
+            continue;
+        w->unseen--;
+        for (int i = 0; i < ways_out(w, node); i++)
+            mark(w, node->in[i]);
+    }
+}
+
+static void unmark_all(const ways *w)
+{
+    for (size_t id = w->low; id < w->end; id++)
+        w->t->nodes[id]->reached = false;
+}
+
+/* ---- one differentiation ---- */
+
+typedef struct differentiation {
+    tarn_tape *t;
+    ways ways;             /* from the outputs, which it goes back */
+    size_t stamp;          /* its number, for what it computes again */
+    tarn__chunk *borrowed; /* linked */
+    tensor_set targets;    /* the inputs, numbered */
+    bool *depends;         /* per node from ways.low on: an output of it depends on a target */
+    tarn_tensor **sums;    /* per such node and output: the gradient so far */
+    tarn_tensor **grads;   /* per target: the gradient so far */
+} differentiation;
 
 static bool leads_to_target(const differentiation *d, const tarn_tensor *x)
 {
     x = original(x);
-    return set_find(&d->targets, x) >= 0 || (is_inside(d, x) && d->depends[x->node->id - d->first]);
+    return set_find(&d->targets, x) >= 0 || (is_inside(&d->ways, x) && d->depends[x->node->id - d->ways.low]);
 }
 
 static void accumulate(tarn_tape *t, tarn_tensor **sum, tarn_tensor *g)
@@ -87,15 +158,15 @@ static void receive(differentiation *d, const tarn_tensor *x, tarn_tensor *g)
 {
     x = original(x);
     int target = set_find(&d->targets, x);
-    if (is_inside(d, x))
-        accumulate(d->t, &d->sums[(x->node->id - d->first) * TARN__MAX_OUTPUTS + (size_t)x->output], g);
+    if (is_inside(&d->ways, x))
+        accumulate(d->t, &d->sums[(x->node->id - d->ways.low) * TARN__MAX_OUTPUTS + (size_t)x->output], g);
     else if (target >= 0)
         accumulate(d->t, &d->grads[target], g);
 }
 
 static bool node_backward(differentiation *d, const tarn_node *n)
 {
-    tarn_tensor **gy = &d->sums[(n->id - d->first) * TARN__MAX_OUTPUTS];
+    tarn_tensor **gy = &d->sums[(n->id - d->ways.low) * TARN__MAX_OUTPUTS];
     bool any = false;
     for (int k = 0; k < n->n_out; k++) {
         int target = set_find(&d->targets, n->out[k]);
@@ -103,7 +174,7 @@ static bool node_backward(differentiation *d, const tarn_node *n)
             d->grads[target] = gy[k];
         any |= gy[k] != NULL;
     }
-    if (!any || !d->depends[n->id - d->first])
+    if (!any || !d->depends[n->id - d->ways.low])
         return true;
     if (!n->op->vjp)
         return tarn__node_fail(n, "has no gradient");
@@ -117,8 +188,8 @@ static bool node_backward(differentiation *d, const tarn_node *n)
     tarn_tensor *few_gx[FEW] = {NULL}, **gx = few_gx;
     bool few_need[FEW], *need = few_need;
     if (count > FEW) {
-        gx = tarn__arena_allocate_small(&d->t->arena, count * sizeof *gx);
-        need = tarn__arena_allocate_small(&d->t->arena, count * sizeof *need);
+        gx = borrow(d->t, &d->borrowed, count * sizeof *gx);
+        need = borrow(d->t, &d->borrowed, count * sizeof *need);
     }
     if (!gx || !need)
         return tarn__node_fail(n, "no memory for its gradient");
@@ -135,38 +206,49 @@ static bool node_backward(differentiation *d, const tarn_node *n)
 static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs)
 {
     tarn_tape *t = d->t;
-    d->count = t->count;
-    size_t nodes = d->count - d->first;
-    d->depends = tarn__arena_allocate_small(&t->arena, nodes * sizeof *d->depends);
-    d->sums = tarn__arena_allocate_small(&t->arena, nodes * TARN__MAX_OUTPUTS * sizeof *d->sums);
-    d->grads = tarn__arena_allocate_small(&t->arena, (size_t)n_inputs * sizeof *d->grads);
-    if (!d->depends || !d->sums || !d->grads || !set_init(&d->targets, t, (size_t)n_inputs))
+    size_t nodes = d->ways.end - d->ways.low;
+    d->depends = borrow(t, &d->borrowed, nodes * sizeof *d->depends);
+    d->sums = borrow(t, &d->borrowed, nodes * TARN__MAX_OUTPUTS * sizeof *d->sums);
+    d->grads = borrow(t, &d->borrowed, (size_t)n_inputs * sizeof *d->grads);
+    if (!d->depends || !d->sums || !d->grads || !set_init(&d->targets, t, &d->borrowed, (size_t)n_inputs))
         return tarn_fail("tarn_grad: no memory");
     for (int j = 0; j < n_inputs; j++)
         set_add(&d->targets, original(inputs[j]), j);
-    for (size_t id = d->first; id < d->count; id++) {
+    for (size_t id = d->ways.low; id < d->ways.end; id++) {
         const tarn_node *n = t->nodes[id];
-        bool *depends = &d->depends[id - d->first];
-        for (int i = 0; i < n->n_in && !n->origin && !(n->no_grad && d->first == 0) && !*depends; i++)
+        bool *depends = &d->depends[id - d->ways.low];
+        for (int i = 0; i < ways_out(&d->ways, n) && !*depends; i++)
             *depends = leads_to_target(d, n->in[i]);
     }
     return true;
 }
 
-static bool differentiate(tarn_tape *t, size_t first, int n_outputs, tarn_tensor *const *outputs,
-                          tarn_tensor *const *cotangents, int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads)
+static bool walk_back(differentiation *d, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents)
 {
-    differentiation d = {.t = t, .first = first, .stamp = ++t->differentiations};
-    bool ok = prepare(&d, n_inputs, inputs);
-    t->rules++;
-    for (int i = 0; ok && i < n_outputs && !tarn_error(); i++) {
-        tarn_tensor *y = outputs[i], *g = cotangents ? cotangents[i] : tarn_ones(t, y->dtype, y->ndim, y->shape);
+    for (int i = 0; i < n_outputs && !tarn_error(); i++) {
+        tarn_tensor *y = outputs[i], *g = cotangents ? cotangents[i] : tarn_ones(d->t, y->dtype, y->ndim, y->shape);
         if (g)
-            receive(&d, y, g);
+            receive(d, y, g);
     }
-    ok = ok && !tarn_error();
-    for (size_t id = d.count; ok && id-- > first;)
-        ok = node_backward(&d, t->nodes[id]);
+    bool ok = !tarn_error();
+    for (size_t id = d->ways.end; ok && id-- > d->ways.low;) {
+        tarn_node *n = d->t->nodes[id];
+        ok = !n->reached || node_backward(d, n);
+        n->reached = false;
+    }
+    return ok;
+}
+
+/* The ways from the outputs are marked, and are not any more when it returns. */
+static bool differentiate(const ways *w, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
+                          int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads)
+{
+    tarn_tape *t = w->t;
+    differentiation d = {.t = t, .ways = *w, .stamp = ++t->differentiations};
+    t->rules++;
+    bool ok = prepare(&d, n_inputs, inputs) && walk_back(&d, n_outputs, outputs, cotangents);
+    if (!ok)
+        unmark_all(w);
     for (int j = 0; j < n_inputs && ok; j++) {
         int known = set_find(&d.targets, original(inputs[j]));
         if (!d.grads[known])
@@ -177,6 +259,7 @@ static bool differentiate(tarn_tape *t, size_t first, int n_outputs, tarn_tensor
     t->rules--;
     for (int j = 0; j < n_inputs; j++)
         grads[j] = ok ? d.grads[j] : NULL;
+    give_back(t, d.borrowed);
     return ok;
 }
 
@@ -222,7 +305,9 @@ bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_te
             grads[j] = NULL;
         return false;
     }
-    bool ok = differentiate(t, 0, n_outputs, outputs, cotangents, n_inputs, inputs, grads);
+    ways w = {.t = t};
+    mark_all(&w, n_outputs, outputs);
+    bool ok = differentiate(&w, n_outputs, outputs, cotangents, n_inputs, inputs, grads);
     for (int j = 0; ok && j < n_inputs; j++)
         if (grads[j]->node)
             grads[j]->node->inner = false; /* the program has it now */
@@ -246,7 +331,11 @@ bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, size_t first, tarn_ten
             inputs[wanted++] = n->in[i];
         }
     }
-    if (tarn_error() || !differentiate(t, first, n->n_out, outputs, gy, wanted, inputs, grads))
+    if (tarn_error())
+        return false;
+    ways w = {.t = t, .first = first};
+    mark_all(&w, n->n_out, outputs);
+    if (!differentiate(&w, n->n_out, outputs, gy, wanted, inputs, grads))
         return false;
     for (int j = 0; j < wanted; j++)
         gx[place[j]] = grads[j];
@@ -258,35 +347,57 @@ bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, size_t first, tarn_ten
 typedef struct parameters {
     int count;
     tarn_tensor **p; /* count parameters, then room for as many gradients and the loss */
+    tarn__chunk *borrowed;
 } parameters;
 
-/* The parameters that `loss` depends on through nodes that gradients flow through. */
-static bool find_parameters(tarn_tape *t, const tarn_tensor *loss, parameters *found)
+/* The parameters that marked nodes read through which gradients flow. */
+static bool collect_parameters(const ways *w, parameters *found)
 {
-    bool *reached = tarn__arena_allocate_small(&t->arena, t->count * sizeof *reached);
     tensor_set seen;
-    if (!reached)
-        return tarn_fail("tarn_backward: no memory");
     size_t uses = 0;
-    reached[loss->node->id] = true;
-    for (size_t id = loss->node->id + 1; id-- > 0;) {
-        const tarn_node *n = t->nodes[id];
-        reached[id] = reached[id] && !n->no_grad;
-        for (int i = 0; reached[id] && i < n->n_in; i++) {
-            uses += n->in[i]->grad != NULL;
-            if (n->in[i]->node)
-                reached[n->in[i]->node->id] = true;
-        }
-    }
-    found->p = tarn__arena_allocate_small(&t->arena, (2 * uses + 1) * sizeof *found->p);
-    if (!found->p || !set_init(&seen, t, uses))
+    for (size_t id = w->low; id < w->end; id++)
+        for (int i = 0; i < ways_out(w, w->t->nodes[id]); i++)
+            uses += w->t->nodes[id]->in[i]->grad != NULL;
+    found->p = borrow(w->t, &found->borrowed, (2 * uses + 1) * sizeof *found->p);
+    if (!found->p || !set_init(&seen, w->t, &found->borrowed, uses))
         return tarn_fail("tarn_backward: no memory");
-    for (size_t id = 0; id <= loss->node->id; id++)
-        for (int i = 0; reached[id] && i < t->nodes[id]->n_in; i++) {
-            tarn_tensor *x = t->nodes[id]->in[i];
+    for (size_t id = w->low; id < w->end; id++)
+        for (int i = 0; i < ways_out(w, w->t->nodes[id]); i++) {
+            tarn_tensor *x = w->t->nodes[id]->in[i];
             if (x->grad && set_add(&seen, x, found->count) == found->count)
                 found->p[found->count++] = x;
         }
+    return true;
+}
+
+static bool backward(tarn_tape *t, tarn_tensor *loss, parameters *found)
+{
+    ways w = {.t = t};
+    mark_all(&w, 1, &loss);
+    int n = collect_parameters(&w, found) ? found->count : 0;
+    if (n == 0)
+        unmark_all(&w);
+    if (tarn_error())
+        return false;
+    tarn_tensor **grads = found->p + n;
+    t->final = true;
+    bool ok = n == 0 || differentiate(&w, 1, &loss, NULL, n, found->p, grads);
+    t->final = false;
+    if (!ok)
+        return false;
+    grads[n] = loss;
+    if (!tarn__run_all(t, (size_t)n + 1, grads, true))
+        return false;
+    for (int i = 0; i < n; i++) {
+        tarn_tensor *p = found->p[i];
+        if (p->has_grad)
+            tarn__add_into(p->grad, grads[i]);
+        else
+            tarn__copy_elements(p->grad, grads[i]);
+        p->grad->version++;
+        p->has_grad = true;
+    }
+    tarn__drop_all(t, (size_t)n, grads);
     return true;
 }
 
@@ -299,28 +410,8 @@ bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
     if (loss->numel != 1 || !tarn__is_float(loss->dtype))
         return tarn_fail("tarn_backward: the loss is %s%s, expected one f32 or f64 element",
                          tarn_dtype_name(loss->dtype), TARN__SHAPE_TEXT(loss));
-    parameters found = {0, NULL};
-    if (!find_parameters(t, loss, &found))
-        return false;
-    int n = found.count;
-    tarn_tensor **grads = found.p + n;
-    t->final = true;
-    bool ok = n == 0 || differentiate(t, 0, 1, &loss, NULL, n, found.p, grads);
-    t->final = false;
-    if (!ok)
-        return false;
-    grads[n] = loss;
-    if (!tarn__run_all(t, (size_t)n + 1, grads, true))
-        return false;
-    for (int i = 0; i < n; i++) {
-        tarn_tensor *p = found.p[i];
-        if (p->has_grad)
-            tarn__add_into(p->grad, grads[i]);
-        else
-            tarn__copy_elements(p->grad, grads[i]);
-        p->grad->version++;
-        p->has_grad = true;
-    }
-    tarn__drop_all(t, (size_t)n, grads);
-    return true;
+    parameters found = {0, NULL, NULL};
+    bool ok = backward(t, loss, &found);
+    give_back(t, found.borrowed);
+    return ok;
 }

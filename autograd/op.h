@@ -60,6 +60,7 @@ struct tarn_node {
     bool no_grad; /* recorded while gradients were off */
     bool inner;   /* recorded by a gradient rule: the program has no name for its outputs */
     bool by_rule; /* recorded by a gradient rule, also when the program has got its output by now */
+    bool reached; /* marked by the differentiation under way */
     bool holds;   /* counted among the uses of its inputs, or of what it reads instead */
     tarn_tensor **in;
     uint64_t *in_version; /* of the leaf behind each input, when recorded */

@@ -85,7 +85,10 @@ TARN_API bool tarn_backward(tarn_tape *tape, tarn_tensor *loss);
  * cotangents[i] has the shape of outputs[i]; cotangents NULL means ones. Inputs must be f32 or f64. An op on
  * the way that has no gradient is an error that names it (whole numbers end the way: comparisons and argmax give 0). So
  * is a leaf that changed after it was recorded. On error every grads[j] is NULL. grads may be the
- * same array as outputs or inputs. */
+ * same array as outputs or inputs.
+ *
+ * Until the reset a call keeps what it records, however much stands on the tape: gradients of one example after the
+ * other fit on one tape. Its time is that of the nodes from the outputs back to the first that they depend on. */
 TARN_API bool tarn_grad(tarn_tape *tape, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
                         int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads);
 

@@ -212,6 +212,60 @@ static void long_chains(void **state)
     tarn_tensor_free(x);
 }
 
+/* The bytes that a call leaves on the tape, for one example more: forward, gradient, run. */
+static size_t one_example_more(tarn_params *p, tarn_tensor *w, tarn_tensor *v, bool backward)
+{
+    size_t before = tarn_tape_bytes(t);
+    tarn_tensor *x = tarn_scalar(t, TARN_F64, 3), *loss = sum(tarn_square(t, tarn_add(t, tarn_mul(t, w, x), v)));
+    tarn_tensor *inputs[] = {w, v}, *grads[2];
+    if (backward) {
+        assert_true(tarn_backward(t, loss) && tarn_params_zero_grad(p));
+    } else {
+        assert_true(tarn_grad(t, 1, &loss, NULL, 2, inputs, grads));
+        assert_true(tarn_item(grads[0]) == 6 * 13 && tarn_item(grads[1]) == 2 * 13);
+    }
+    return tarn_tape_bytes(t) - before;
+}
+
+/* Each example's own gradient: what a call leaves behind does not grow with what stands on the tape before it. */
+static void a_call_keeps_what_it_records(void **state)
+{
+    (void)state;
+    tarn_params *p = tarn_params_new(TARN_F64);
+    tarn_tensor *w = tarn_params_add(p, "w", 0, NULL), *v = tarn_params_add(p, "v", 0, NULL);
+    assert_true(tarn_fill(w, 4) && tarn_fill(v, 1));
+    for (int backward = 0; backward < 2; backward++) {
+        size_t early = 0, late = 0;
+        for (int i = 0; i < 4000; i++) {
+            size_t bytes = one_example_more(p, w, v, backward);
+            early = i < 100 && bytes > early ? bytes : early;
+            late = i >= 3900 && bytes > late ? bytes : late;
+        }
+        assert_true(late <= early);
+        tarn_tape_reset(t);
+    }
+    tarn_params_free(p);
+}
+
+/* A gradient through a long tape borrows memory, and gives all of it back: what stays is the records. */
+static void a_gradient_gives_back_what_it_borrowed(void **state)
+{
+    (void)state;
+    tarn_tensor *x = VALUES(1), *y = x, *unread, *g;
+    for (int i = 0; i < 5000; i++)
+        y = tarn_neg(t, y);
+    assert_true(tarn_run(y));
+    size_t before = tarn_tape_bytes(t), nodes = tarn_tape_nodes(t);
+    unread = tarn_exp(t, y);
+    size_t record = tarn_tape_bytes(t) - before;
+    for (int i = 0; i < 100; i++)
+        assert_true(tarn_grad(t, 1, &unread, NULL, 1, &y, &g)); /* one op away */
+    assert_true(tarn_tape_nodes(t) - nodes < 400);
+    assert_true(tarn_tape_bytes(t) - before < 800 * record);
+    tarn_tape_reset(t);
+    tarn_tensor_free(x);
+}
+
 static void fused_rules_work_while_gradients_are_off(void **state)
 {
     (void)state;
@@ -278,6 +332,8 @@ int main(void)
         TEST(grad_refuses),
         TEST(no_gradient_flows_through_whole_numbers),
         TEST(long_chains),
+        TEST(a_call_keeps_what_it_records),
+        TEST(a_gradient_gives_back_what_it_borrowed),
         TEST(fused_rules_work_while_gradients_are_off),
         TEST(a_leaf_that_changed_before_backward),
         TEST(where_a_formula_would_lose_its_digits),
