@@ -41,16 +41,35 @@ static bool text_is_valid(const char *who, const char *what, size_t i, const cha
     return is_utf8(text) ? true : tarn_fail("%s: %s %zu is not UTF-8", who, what, i);
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* By sorting, whose time no input can spoil: keys may come from a file of somebody else's. */
+static bool keys_differ(const char *who, const texts *t)
+{
+    if (t->count < 2)
+        return true;
+    const char **order = t->count <= TARN__ST_MAX_HEADER ? tarn__allocate(t->count * sizeof *order) : NULL;
+    if (!order)
+        return tarn_fail("%s: no memory for %zu keys", who, t->count);
+    memcpy(order, t->keys, t->count * sizeof *order);
+    tarn__sort((const void **)order, t->count, compare_texts);
+    bool ok = true;
+    for (size_t i = 1; ok && i < t->count; i++)
+        if (strcmp(order[i - 1], order[i]) == 0)
+            ok = tarn_fail("%s: key \"%s\" is given twice", who, tarn__safe_text_of(order[i]).text);
+    tarn__release(order);
+    return ok;
+}
+
 static bool texts_are_valid(const char *who, const texts *t)
 {
-    for (size_t i = 0; i < t->count; i++) {
+    for (size_t i = 0; i < t->count; i++)
         if (!text_is_valid(who, "key", i, t->keys[i]) || !text_is_valid(who, "value", i, t->values[i]))
             return false;
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(t->keys[i], t->keys[j]) == 0)
-                return tarn_fail("%s: key \"%s\" is given twice", who, tarn__safe_text_of(t->keys[i]).text);
-    }
-    return true;
+    return keys_differ(who, t);
 }
 
 static int compare_names(const void *a, const void *b)

@@ -1,5 +1,6 @@
 #include "tensor/params.h"
 #include "tensor/arena.h"
+#include "tensor/names.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor_impl.h"
 
@@ -17,6 +18,7 @@ struct tarn_params {
     tarn_dtype dtype;
     entry **entries;
     size_t count, capacity;
+    tarn__names names;
 };
 
 tarn_params *tarn_params_new(tarn_dtype dtype)
@@ -53,6 +55,7 @@ void tarn_params_free(tarn_params *params)
     for (size_t i = 0; i < params->count; i++)
         entry_free(params->entries[i]);
     tarn__release(params->entries);
+    tarn__names_free(&params->names);
     tarn__release(params);
 }
 
@@ -69,6 +72,8 @@ static bool name_is_valid(const char *who, const tarn_params *params, const char
 
 static bool make_room(tarn_params *params)
 {
+    if (!tarn__names_make_room(&params->names))
+        return false;
     if (params->count < params->capacity)
         return true;
     size_t capacity = params->capacity ? 2 * params->capacity : 16;
@@ -109,6 +114,7 @@ static tarn_tensor *store_add(const char *who, tarn_params *params, const char *
         return NULL;
     }
     e->tensor.grad = trained ? &e->grad : NULL;
+    tarn__names_add(&params->names, e->tensor.name, params->count);
     params->entries[params->count++] = e;
     return &e->tensor;
 }
@@ -125,8 +131,13 @@ tarn_tensor *tarn_params_add_buffer(tarn_params *params, const char *name, int n
 
 void tarn__params_truncate(tarn_params *params, size_t count)
 {
+    if (params->count <= count)
+        return;
+    tarn__names_clear(&params->names);
     while (params->count > count)
         entry_free(params->entries[--params->count]);
+    for (size_t i = 0; i < count; i++)
+        tarn__names_add(&params->names, params->entries[i]->tensor.name, i);
 }
 
 tarn_dtype tarn_params_dtype(const tarn_params *params)
@@ -146,10 +157,7 @@ tarn_tensor *tarn_params_at(const tarn_params *params, size_t i)
 
 tarn_tensor *tarn_params_find(const tarn_params *params, const char *name)
 {
-    for (size_t i = 0; params && name && i < params->count; i++)
-        if (strcmp(params->entries[i]->tensor.name, name) == 0)
-            return &params->entries[i]->tensor;
-    return NULL;
+    return params && name ? tarn_params_at(params, tarn__names_find(&params->names, name)) : NULL;
 }
 
 const char *tarn_param_name(const tarn_tensor *x)

@@ -36,7 +36,7 @@ TARN_API size_t tarn_params_count(const tarn_params *params);
 /* The i-th tensor, in order of adding; NULL without an error when i is out of range. */
 TARN_API tarn_tensor *tarn_params_at(const tarn_params *params, size_t i);
 
-/* The tensor of that name; NULL without an error when there is none. */
+/* The tensor of that name, however many there are in the same time; NULL without an error when there is none. */
 TARN_API tarn_tensor *tarn_params_find(const tarn_params *params, const char *name);
 
 /* The name under which x was added; NULL for a tensor that belongs to no store. */
