@@ -6,10 +6,13 @@
  * a copy of: gradients are joined in the same order as without checkpoints. */
 #include "autograd/tape_impl.h"
 
+enum { DEEPEST = 256 }; /* segments inside each other: what they cost grows with the square */
+
 struct tarn__segment {
     tarn__segment *parent;
+    int depth;
     size_t first, end; /* its nodes; end 0 while it is being recorded */
-    size_t copies;     /* where the copies begin that were made for differentiation number `stamp` */
+    size_t copies;     /* where the copies begin that differentiation number `stamp` gives to the rules */
     size_t stamp;
     tarn__segment *twin; /* of a segment inside one that is copied: the copy's */
     size_t twin_first;   /* where the copies begin that this is the twin for */
@@ -20,6 +23,7 @@ static tarn__segment *segment_new(tarn_tape *t, tarn__segment *parent, size_t fi
     tarn__segment *s = tarn__arena_allocate_small(&t->arena, sizeof *s);
     if (s) {
         s->parent = parent;
+        s->depth = parent ? parent->depth + 1 : 1;
         s->first = first;
         s->end = end;
     }
@@ -46,6 +50,13 @@ tarn_tensor *tarn_checkpoint(tarn_tape *t, tarn_tensor *(*segment)(tarn_tape *t,
         return NULL;
     if (!segment) {
         tarn_fail("tarn_checkpoint: segment is NULL");
+        return NULL;
+    }
+    if (t->segment && t->segment->depth == DEEPEST) {
+        tarn_fail(
+            "tarn_checkpoint: more than %d segments inside each other, whose gradient takes time and nodes in the "
+            "square of the depth: let segments follow each other, or halve them",
+            DEEPEST);
         return NULL;
     }
     tarn__segment *s = segment_new(t, t->segment, t->count, 0);
@@ -106,17 +117,39 @@ static bool copy_segment(tarn_tape *t, tarn__segment *top, size_t stamp)
     return true;
 }
 
+/* The outermost segment around s that is not being recorded; NULL when there is none. */
+static tarn__segment *outermost(tarn__segment *s)
+{
+    tarn__segment *top = NULL;
+    for (; s; s = s->parent)
+        if (s->end > 0)
+            top = s;
+    return top;
+}
+
+/* Records s's nodes once more, unless that was done. What lies inside s is copied with it, as segments that are
+ * outermost in the copy: so it is s's copy that each of them is copied from in turn. */
+static bool record_again(tarn_tape *t, tarn__segment *s, size_t stamp)
+{
+    if (s->stamp == stamp)
+        return true;
+    tarn__segment *top = s, *around = s->parent;
+    if (around && around->end > 0) {
+        if (!record_again(t, around, stamp))
+            return false;
+        top = outermost(t->nodes[around->copies + s->first - around->first]->segment);
+    }
+    if (!copy_segment(t, top, stamp))
+        return false;
+    s->copies = top->copies;
+    s->stamp = stamp;
+    return true;
+}
+
 const tarn_node *tarn__node_again(tarn_tape *t, const tarn_node *n, size_t stamp)
 {
-    for (;;) {
-        tarn__segment *top = NULL; /* the outermost: those inside it are copied with it */
-        for (tarn__segment *s = n->segment; s; s = s->parent)
-            if (s->end > 0)
-                top = s;
-        if (!top)
-            return n;
-        if (top->stamp != stamp && !copy_segment(t, top, stamp))
-            return NULL;
-        n = t->nodes[top->copies + n->id - top->first];
-    }
+    tarn__segment *s = n->segment;
+    if (!s || s->end == 0)
+        return n;
+    return record_again(t, s, stamp) ? t->nodes[s->copies + n->id - s->first] : NULL;
 }

@@ -109,9 +109,14 @@ TARN_API tarn_tensor *tarn_jacobian_new(tarn_tape *tape, tarn_tensor *output, ta
 /* y = segment(t, context, x), for less memory and more time: what the ops that the segment records compute does not
  * stay for the gradient, but goes after its last use forwards, y excepted, and is computed again when a gradient
  * reaches the segment, once for each differentiation. Values and gradients of any order have the same bits as without,
- * dropout's masks are the same, and running statistics move once. Segments may contain segments. The parameters that
- * the segment reads must not change before its gradient has run. (Chen, Xu, Zhang, Guestrin 2016: Training Deep Nets
- * with Sublinear Memory Cost.) Errors: a segment that is NULL, returns NULL, or resets the tape. */
+ * dropout's masks are the same, and running statistics move once. The parameters that the segment reads must not change
+ * before its gradient has run. (Chen, Xu, Zhang, Guestrin 2016: Training Deep Nets with Sublinear Memory Cost.)
+ *
+ * Segments may contain segments, at most 256 inside each other. A differentiation records an op that lies inside k of
+ * them k times more, and computes it at most k times more: n ops that each lie inside the one before cost n^2 / 2, n ops
+ * halved again and again n log2(n), and values in memory log2(n).
+ *
+ * Errors: a segment that is NULL, returns NULL, resets the tape, or lies inside 256 others. */
 TARN_API tarn_tensor *tarn_checkpoint(tarn_tape *tape,
                                       tarn_tensor *(*segment)(tarn_tape *tape, void *context, tarn_tensor *x),
                                       void *context, tarn_tensor *x);

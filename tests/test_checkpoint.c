@@ -243,6 +243,91 @@ static void each_op_runs_twice(void **state)
     tarn_params_free(p);
 }
 
+/* ---- segments inside each other ---- */
+
+/* Each lies inside the one before: a square, and what is left of the depth. */
+static tarn_tensor *nested(tarn_tape *tape, void *context, tarn_tensor *x)
+{
+    int *left = context;
+    x = tarn__apply(tape, &square_op, 1, &x, NULL, 0);
+    return x && --*left > 0 ? tarn_checkpoint(tape, nested, left, x) : x;
+}
+
+/* So many squares, halved again and again. */
+static tarn_tensor *halved(tarn_tape *tape, void *context, tarn_tensor *x)
+{
+    int count = *(int *)context, first = count / 2, second = count - first;
+    if (count == 1)
+        return tarn__apply(tape, &square_op, 1, &x, NULL, 0);
+    return tarn_checkpoint(tape, halved, &second, tarn_checkpoint(tape, halved, &first, x));
+}
+
+typedef struct cost {
+    long nodes, runs;
+} cost;
+
+/* Of the gradient alone. */
+static cost cost_of(tarn_tensor *(*segment)(tarn_tape *, void *, tarn_tensor *), int count)
+{
+    tarn_tensor *x = tarn_full(t, TARN_F64, TARN_SHAPE(100), 1), *g;
+    int left = count;
+    tarn_tensor *y = tarn_checkpoint(t, segment, &left, x);
+    assert_true(tarn_run(y));
+    size_t nodes = tarn_tape_nodes(t);
+    squares = 0;
+    assert_true(tarn_grad(t, 1, &y, NULL, 1, &x, &g) && tarn_run(g));
+    assert_true(tarn_at(g, (int64_t[]){50}) == pow(2, count));
+    cost c = {(long)(tarn_tape_nodes(t) - nodes), squares};
+    tarn_tape_reset(t);
+    return c;
+}
+
+static void what_nesting_costs(void **state)
+{
+    (void)state;
+    t->keep_below = 0;
+    for (int count = 1, log2 = 0; count <= 256; count *= 2, log2++) {
+        cost c = cost_of(nested, count);
+        assert_true(c.nodes <= count * (count + 1) / 2 + 2 * count + 1); /* and two for each rule */
+        assert_true(c.runs <= count * (count + 1) / 2);
+        c = cost_of(halved, count);
+        assert_true(c.nodes <= count * (log2 + 1) + 2 * count + 1);
+        assert_true(c.runs <= count * (log2 + 1));
+    }
+}
+
+static void nesting_too_deep_is_an_error(void **state)
+{
+    (void)state;
+    tarn_tensor *x = VALUES(1);
+    for (int round = 0; round < 2; round++) {
+        int depth = round == 0 ? 257 : 1000000;
+        assert_null(tarn_checkpoint(t, nested, &depth, x));
+        expect_error("tarn_checkpoint: more than 256 segments inside each other");
+        assert_true(tarn_tape_nodes(t) < 600);
+    }
+    int depth = 256; /* the tape is as usable as before */
+    tarn_tensor *y = tarn_checkpoint(t, nested, &depth, x), *g;
+    assert_true(tarn_grad(t, 1, &y, NULL, 1, &x, &g) && tarn_item(g) == pow(2, 256));
+    tarn_tape_reset(t);
+    tarn_tensor_free(x);
+}
+
+static void halving_keeps_few_values(void **state)
+{
+    (void)state;
+    tarn_params *p = tarn_params_new(TARN_F64);
+    tarn_tensor *w = tarn_params_add(p, "w", TARN_SHAPE(BIG));
+    assert_true(tarn_fill(w, 1));
+    for (int count = 8, log2 = 3; count <= 1024; count *= 2, log2++) {
+        tarn_tape *own = tarn_tape_new();
+        assert_true(tarn_backward(own, tarn_sum(own, tarn_checkpoint(own, halved, &count, w), TARN_ALL_AXES, false)));
+        assert_true(own->pool.extent <= (size_t)(log2 + 8) * BIG * sizeof(double)); /* without the records */
+        tarn_tape_free(own);
+    }
+    tarn_params_free(p);
+}
+
 /* ---- the rest ---- */
 
 static int blocks_seen;
@@ -329,6 +414,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(eager_tapes_too, setup, teardown),
         cmocka_unit_test_setup_teardown(deep_chains_take_less_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(each_op_runs_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_nesting_costs, setup, teardown),
+        cmocka_unit_test_setup_teardown(halving_keeps_few_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(nesting_too_deep_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_segment_returns, setup, teardown),
         cmocka_unit_test_setup_teardown(values_inside_and_gradients_inside, setup, teardown),
         cmocka_unit_test_setup_teardown(a_changed_parameter_is_an_error, setup, teardown),
