@@ -2,6 +2,7 @@
 #include "autograd/tape_impl.h"
 #include "tensor/elementwise.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* ---- memory for one call: a record would stay until the reset, as long as the tape and not as what is recorded ---- */
@@ -132,6 +133,13 @@ static void unmark_all(const ways *w)
 
 /* ---- one differentiation ---- */
 
+/* What comes to a tensor through slices of it, to be put together when all has come. */
+typedef struct pieces {
+    int count, capacity;
+    tarn_tensor **parts;
+    tarn__slice *slices;
+} pieces;
+
 typedef struct differentiation {
     tarn_tape *t;
     ways ways;             /* from the outputs, which it goes back */
@@ -139,8 +147,10 @@ typedef struct differentiation {
     tarn__chunk *borrowed; /* linked */
     tensor_set targets;    /* the inputs, numbered */
     bool *depends;         /* per node from ways.low on: an output of it depends on a target */
-    tarn_tensor **sums;    /* per such node and output: the gradient so far */
-    tarn_tensor **grads;   /* per target: the gradient so far */
+    tarn_tensor **sums;    /* per such node and output, and then per target: the gradient so far */
+    tarn_tensor **grads;   /* of the targets */
+    pieces *pieces;        /* like sums: what is to be added; NULL: nowhere anything */
+    size_t places;         /* how many sums */
 } differentiation;
 
 static bool leads_to_target(const differentiation *d, const tarn_tensor *x)
@@ -149,26 +159,74 @@ static bool leads_to_target(const differentiation *d, const tarn_tensor *x)
     return set_find(&d->targets, x) >= 0 || (is_inside(&d->ways, x) && d->depends[x->node->id - d->ways.low]);
 }
 
-static void accumulate(tarn_tape *t, tarn_tensor **sum, tarn_tensor *g)
+/* ---- adding up ---- */
+
+static bool pieces_grow(differentiation *d, pieces *p)
 {
-    *sum = *sum ? tarn_add(t, *sum, g) : g;
+    size_t count = (size_t)p->count, capacity = count ? 2 * count : 4;
+    tarn_tensor **parts = borrow(d->t, &d->borrowed, capacity * sizeof *parts);
+    tarn__slice *slices = borrow(d->t, &d->borrowed, capacity * sizeof *slices);
+    if (!parts || !slices)
+        return false;
+    if (count) {
+        memcpy(parts, p->parts, count * sizeof *parts);
+        memcpy(slices, p->slices, count * sizeof *slices);
+    }
+    *p = (pieces){(int)count, (int)capacity, parts, slices};
+    return true;
 }
 
-static void receive(differentiation *d, const tarn_tensor *x, tarn_tensor *g)
+static void add_piece(differentiation *d, size_t place, tarn_tensor *g, const tarn__slice *slice)
+{
+    if (!d->pieces)
+        d->pieces = borrow(d->t, &d->borrowed, d->places * sizeof *d->pieces);
+    pieces *p = d->pieces ? &d->pieces[place] : NULL;
+    if (!p || p->count > INT_MAX / 2 || (p->count == p->capacity && !pieces_grow(d, p))) {
+        tarn_fail("tarn_grad: no memory");
+        return;
+    }
+    p->parts[p->count] = g;
+    p->slices[p->count++] = *slice;
+}
+
+/* Puts the pieces together. */
+static void settle(differentiation *d, size_t place, const tarn_tensor *x)
+{
+    pieces *p = d->pieces ? &d->pieces[place] : NULL;
+    if (!p || p->count == 0)
+        return;
+    d->sums[place] = tarn__place(d->t, x->ndim, x->shape, p->count, p->parts, p->slices);
+    p->count = 0;
+}
+
+/* Adds g to x's gradient, or to the slice of it. */
+static void receive(differentiation *d, const tarn_tensor *x, tarn_tensor *g, const tarn__slice *slice)
 {
     x = original(x);
     int target = set_find(&d->targets, x);
-    if (is_inside(&d->ways, x))
-        accumulate(d->t, &d->sums[(x->node->id - d->ways.low) * TARN__MAX_OUTPUTS + (size_t)x->output], g);
-    else if (target >= 0)
-        accumulate(d->t, &d->grads[target], g);
+    if (!is_inside(&d->ways, x) && target < 0)
+        return;
+    size_t place = is_inside(&d->ways, x) ? (x->node->id - d->ways.low) * TARN__MAX_OUTPUTS + (size_t)x->output
+                                          : (size_t)(d->grads - d->sums + target);
+    tarn_tensor **sum = &d->sums[place];
+    if (!slice) {
+        settle(d, place, x);
+        *sum = *sum ? tarn_add(d->t, *sum, g) : g;
+        return;
+    }
+    if (*sum) /* the whole, as a slice like the others */
+        add_piece(d, place, *sum, &(tarn__slice){.axis = slice->axis, .step = 1});
+    *sum = NULL;
+    add_piece(d, place, g, slice);
 }
 
 static bool node_backward(differentiation *d, const tarn_node *n)
 {
-    tarn_tensor **gy = &d->sums[(n->id - d->ways.low) * TARN__MAX_OUTPUTS];
+    size_t place = (n->id - d->ways.low) * TARN__MAX_OUTPUTS;
+    tarn_tensor **gy = &d->sums[place];
     bool any = false;
     for (int k = 0; k < n->n_out; k++) {
+        settle(d, place + (size_t)k, n->out[k]);
         int target = set_find(&d->targets, n->out[k]);
         if (target >= 0)
             d->grads[target] = gy[k];
@@ -199,7 +257,7 @@ static bool node_backward(differentiation *d, const tarn_node *n)
         return false;
     for (size_t i = 0; i < count; i++)
         if (need[i] && gx[i])
-            receive(d, n->in[i], gx[i]);
+            receive(d, n->in[i], gx[i], n->op->slice ? n->op->slice(n) : NULL);
     return !tarn_error();
 }
 
@@ -208,10 +266,11 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
     tarn_tape *t = d->t;
     size_t nodes = d->ways.end - d->ways.low;
     d->depends = borrow(t, &d->borrowed, nodes * sizeof *d->depends);
-    d->sums = borrow(t, &d->borrowed, nodes * TARN__MAX_OUTPUTS * sizeof *d->sums);
-    d->grads = borrow(t, &d->borrowed, (size_t)n_inputs * sizeof *d->grads);
-    if (!d->depends || !d->sums || !d->grads || !set_init(&d->targets, t, &d->borrowed, (size_t)n_inputs))
+    d->places = nodes * TARN__MAX_OUTPUTS + (size_t)n_inputs;
+    d->sums = borrow(t, &d->borrowed, d->places * sizeof *d->sums);
+    if (!d->depends || !d->sums || !set_init(&d->targets, t, &d->borrowed, (size_t)n_inputs))
         return tarn_fail("tarn_grad: no memory");
+    d->grads = d->sums + nodes * TARN__MAX_OUTPUTS;
     for (int j = 0; j < n_inputs; j++)
         set_add(&d->targets, original(inputs[j]), j);
     for (size_t id = d->ways.low; id < d->ways.end; id++) {
@@ -228,7 +287,7 @@ static bool walk_back(differentiation *d, int n_outputs, tarn_tensor *const *out
     for (int i = 0; i < n_outputs && !tarn_error(); i++) {
         tarn_tensor *y = outputs[i], *g = cotangents ? cotangents[i] : tarn_ones(d->t, y->dtype, y->ndim, y->shape);
         if (g)
-            receive(d, y, g);
+            receive(d, y, g, NULL);
     }
     bool ok = !tarn_error();
     for (size_t id = d->ways.end; ok && id-- > d->ways.low;) {
@@ -251,6 +310,7 @@ static bool differentiate(const ways *w, int n_outputs, tarn_tensor *const *outp
         unmark_all(w);
     for (int j = 0; j < n_inputs && ok; j++) {
         int known = set_find(&d.targets, original(inputs[j]));
+        settle(&d, (size_t)(d.grads - d.sums + known), inputs[j]);
         if (!d.grads[known])
             d.grads[known] = tarn_zeros(t, inputs[j]->dtype, inputs[j]->ndim, inputs[j]->shape);
         ok = d.grads[known] != NULL;

@@ -18,6 +18,13 @@ enum { TARN__MAX_OUTPUTS = 4 };
  * changed. (tarn_tape.keep_below has the number, for tests.) */
 enum { TARN__SMALL = 1 << 16 };
 
+/* Of a tensor: the entries start, start + step, ... along an axis, or one entry, without the axis. */
+typedef struct tarn__slice {
+    int axis;
+    bool without_axis;
+    int64_t start, step;
+} tarn__slice;
+
 typedef struct tarn_op {
     const char *name; /* as in the public function: "relu" for tarn_relu */
 
@@ -34,6 +41,10 @@ typedef struct tarn_op {
     /* Optional. Asked when n is going to run, after everything that reads n has been asked: if n can do better than
      * `run` together with nodes behind its inputs, calls tarn__fuse(). Sets no error. */
     bool (*fuse)(tarn_node *n);
+
+    /* Optional. Where in input 0 it is that the vjp's gx[0] belongs; elsewhere the gradient is zero. So the gradients of
+     * many slices are written into one tensor (tarn__place), instead of padded to a whole each and added. */
+    const tarn__slice *(*slice)(const tarn_node *n);
 
     /* run skips each output whose data is NULL, because nobody needs it. (Otherwise every output has memory.) */
     bool partial;
@@ -167,6 +178,11 @@ tarn_tensor *tarn__sum_to(tarn_tape *t, tarn_tensor *g, const tarn_tensor *like)
 
 /* A leaf on the tape, its elements not set. */
 tarn_tensor *tarn__tape_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape);
+
+/* Zeros of that shape, to which parts[i] is added at slices[i], in this order; where slices do not overlap, the parts
+ * are what is there. */
+tarn_tensor *tarn__place(tarn_tape *t, int ndim, const int64_t *shape, int n, tarn_tensor *const *parts,
+                         const tarn__slice *slices);
 
 /* The vjp of an op by way of other ops, for fused ops whose second derivative is not worth a kernel: outputs[k] is an
  * expression for output k over the node's inputs (at most 8), recorded since the tape had `first` nodes. */

@@ -142,6 +142,16 @@ TARN_API tarn_tensor *tarn_transpose(tarn_tape *t, tarn_tensor *x, int axis_a, i
  * step >= 1. Out-of-range limits are errors, an empty slice is not. Never copies. */
 TARN_API tarn_tensor *tarn_slice(tarn_tape *t, tarn_tensor *x, int axis, int64_t start, int64_t stop, int64_t step);
 
+/* parts[0..n-1]: x in n slices along an axis, one after the other, of sizes[0], sizes[1], ... (0 or more, in all the
+ * axis's size), or of equal size, if sizes is NULL. Never copies. The gradient is written once, as that of slices of one
+ * tensor always is: it takes time in the elements, however many slices there are. Where slices overlap, their gradients
+ * are added from the one recorded last to the first. On error every part is NULL. */
+TARN_API bool tarn_split(tarn_tape *t, tarn_tensor *x, int axis, int n, const int64_t *sizes, tarn_tensor **parts);
+
+/* The entries of x along an axis, each without the axis: the steps of a sequence. n is the axis's size, for which parts
+ * has room. Otherwise as tarn_split. */
+TARN_API bool tarn_unbind(tarn_tape *t, tarn_tensor *x, int axis, int n, tarn_tensor **parts);
+
 /* x as if it had the larger shape, by broadcasting. Never copies. */
 TARN_API tarn_tensor *tarn_expand(tarn_tape *t, tarn_tensor *x, int ndim, const int64_t *shape);
 

@@ -1,4 +1,4 @@
-/* Ops that only move elements: views where the strides allow it. */
+/* Ops that only move elements: views where the strides allow it. (Slices: autograd/slice.c.) */
 #include "autograd/op.h"
 #include "autograd/ops.h"
 
@@ -9,8 +9,6 @@
 typedef struct view_attr {
     int ndim;
     int64_t shape[TARN_MAX_DIMS], stride[TARN_MAX_DIMS], offset;
-    int axis; /* of a slice, with its start and step */
-    int64_t start, step;
     int order[TARN_MAX_DIMS]; /* of a permutation */
 } view_attr;
 
@@ -171,81 +169,6 @@ tarn_tensor *tarn_transpose(tarn_tape *t, tarn_tensor *x, int axis_a, int axis_b
     for (int i = 0; i < x->ndim; i++)
         order[i] = i == a ? b : i == b ? a : i;
     return tarn_permute(t, x, order);
-}
-
-/* ---- slice: gx = g put back, zeros elsewhere ---- */
-
-typedef struct place_attr {
-    int axis;
-    int64_t size, start, step;
-} place_attr;
-
-/* place: the inverse of slice. y is zero along the axis but for the entries start, start+step, ..., which are
- * x's. */
-static bool place_shape(tarn_node *n)
-{
-    const place_attr *attr = n->attr;
-    int64_t shape[TARN_MAX_DIMS];
-    memcpy(shape, n->in[0]->shape, sizeof shape);
-    shape[attr->axis] = attr->size;
-    return tarn__output(n, n->in[0]->dtype, n->in[0]->ndim, shape);
-}
-
-static bool place_run(tarn_node *n)
-{
-    const place_attr *attr = n->attr;
-    tarn_tensor *y = n->out[0], window = *y;
-    memset(y->data, 0, tarn__bytes(y));
-    memcpy(window.shape, n->in[0]->shape, sizeof window.shape);
-    window.numel = n->in[0]->numel;
-    window.data = (char *)y->data + (size_t)(attr->start * y->stride[attr->axis]) * tarn_dtype_size(y->dtype);
-    if (window.shape[attr->axis] > 1)
-        window.stride[attr->axis] *= attr->step;
-    tarn__copy_elements(&window, n->in[0]);
-    return true;
-}
-
-static bool place_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
-{
-    const place_attr *attr = n->attr;
-    int64_t count = n->in[0]->shape[attr->axis];
-    int64_t stop = count == 0 ? attr->start : attr->start + (count - 1) * attr->step + 1;
-    if (need[0])
-        gx[0] = tarn_slice(t, gy[0], attr->axis, attr->start, stop, attr->step);
-    return true;
-}
-
-TARN__OP(place_op, "place", place_shape, place_run, place_vjp);
-
-static bool slice_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
-{
-    const view_attr *v = n->attr;
-    place_attr attr = {v->axis, n->in[0]->shape[v->axis], v->start, v->step};
-    if (need[0])
-        gx[0] = tarn__apply(t, &place_op, 1, gy, &attr, sizeof attr);
-    return true;
-}
-
-TARN__OP(slice_op, "slice", view_shape, NULL, slice_vjp);
-
-tarn_tensor *tarn_slice(tarn_tape *t, tarn_tensor *x, int axis, int64_t start, int64_t stop, int64_t step)
-{
-    if (!tarn__inputs_usable("slice", t, 1, &x) || (axis = tarn__axis("tarn_slice", axis, x->ndim)) < 0)
-        return NULL;
-    int64_t size = x->shape[axis], from = start < 0 ? start + size : start, to = stop < 0 ? stop + size : stop;
-    if (from < 0 || from > size || to < 0 || to > size || step < 1) {
-        tarn_fail("tarn_slice: %" PRId64 ":%" PRId64 ":%" PRId64 " of axis %d of %s is out of range", start, stop, step,
-                  axis, TARN__SHAPE_TEXT(x));
-        return NULL;
-    }
-    view_attr v = {.ndim = x->ndim, .axis = axis, .start = from, .step = step};
-    memcpy(v.shape, x->shape, sizeof v.shape);
-    memcpy(v.stride, x->stride, sizeof v.stride);
-    v.shape[axis] = to > from ? (to - from - 1) / step + 1 : 0;
-    if (v.shape[axis] > 1)
-        v.stride[axis] *= step;
-    v.offset = v.shape[axis] > 0 ? from * x->stride[axis] : 0;
-    return tarn__apply(t, &slice_op, 1, &x, &v, sizeof v);
 }
 
 /* ---- expand: gx = g summed over the repeated axes ---- */

@@ -94,6 +94,91 @@ SLICE(every_third, 1, 5, 3, 1, 2)
 SLICE(one_entry, 4, 5, 7, 4, 1)
 SLICE(no_entry, 2, 2, 1, 2, 0)
 
+/* Slices of one tensor that overlap, in several ways, and all of it: [2,5,3]. */
+static tarn_tensor *overlapping_x(tarn_tape *t, tarn_tensor *const *x, void *context)
+{
+    (void)context;
+    tarn_tensor *a = tarn_slice(t, x[0], 1, 0, 3, 1), *b = tarn_slice(t, x[0], 1, 1, 4, 1);
+    tarn_tensor *c = tarn_slice(t, x[0], -2, 0, 5, 2), *last = tarn_slice(t, x[0], 2, 2, 3, 1);
+    tarn_tensor *y = tarn_add(t, tarn_mul(t, a, b), c);
+    return tarn_mul(t, tarn_slice(t, tarn_mul(t, x[0], last), 1, 1, 4, 1), y);
+}
+REFERENCE(overlapping)
+{
+    const double *v = in->v;
+    ops_out(out, TARN_SHAPE(2, 3, 3));
+    for (int64_t i = 0; i < 18; i++) {
+        int64_t at = i / 9 * 15 + i % 9, row = at - i % 3; /* of a; and where its entry begins */
+        out->v[i] = v[at + 3] * v[row + 5] * (v[at] * v[at + 3] + v[i / 9 * 15 + i % 9 / 3 * 6 + i % 3]);
+    }
+}
+
+/* Equal parts, one of them used twice: [2,6,3] along axis 1. */
+static tarn_tensor *split_equal_x(tarn_tape *t, tarn_tensor *const *x, void *context)
+{
+    (void)context;
+    tarn_tensor *p[3] = {NULL};
+    tarn_split(t, x[0], -2, 3, NULL, p);
+    return tarn_add(t, tarn_mul(t, p[2], p[0]), tarn_mul(t, p[1], p[0]));
+}
+REFERENCE(split_equal)
+{
+    ops_out(out, TARN_SHAPE(2, 2, 3));
+    for (int64_t i = 0; i < 12; i++) {
+        const double *v = in->v + i / 6 * 18 + i % 6;
+        out->v[i] = (v[12] + v[6]) * v[0];
+    }
+}
+
+/* Parts of given sizes, one of them of none and one unused, put together otherwise: [2,6]. */
+static tarn_tensor *split_given_x(tarn_tape *t, tarn_tensor *const *x, void *context)
+{
+    (void)context;
+    tarn_tensor *p[4] = {NULL};
+    tarn_split(t, x[0], -1, 4, (const int64_t[]){2, 0, 1, 3}, p);
+    return tarn_concat(t, 3, (tarn_tensor *[]){p[3], p[1], p[0]}, 1);
+}
+REFERENCE(split_given)
+{
+    ops_out(out, TARN_SHAPE(2, 5));
+    for (int64_t i = 0; i < 10; i++)
+        out->v[i] = in->v[i / 5 * 6 + (i % 5 < 3 ? i % 5 + 3 : i % 5 - 3)];
+}
+
+/* The first and the last entry of an axis, each used twice, and of what is made of them: [A,3,B] and [3]. */
+static tarn_tensor *unbind_x(tarn_tape *t, tarn_tensor *const *x, void *context)
+{
+    (void)context;
+    tarn_tensor *p[3] = {NULL};
+    tarn_unbind(t, x[0], tarn_ndim(x[0]) == 3 ? -2 : 0, 3, p);
+    return tarn_add(t, tarn_mul(t, p[0], p[2]), tarn_square(t, p[2]));
+}
+REFERENCE(unbind)
+{
+    int64_t inner = in->ndim == 3 ? in->shape[2] : 1;
+    if (in->ndim == 3)
+        ops_out(out, TARN_SHAPE(in->shape[0], inner));
+    else
+        ops_out(out, 0, NULL);
+    for (int64_t i = 0; i < out->numel; i++) {
+        const double *v = in->v + i / inner * 3 * inner + i % inner;
+        out->v[i] = v[0] * v[2 * inner] + v[2 * inner] * v[2 * inner];
+    }
+}
+static tarn_tensor *unbind_one_x(tarn_tape *t, tarn_tensor *const *x, void *context)
+{
+    (void)context;
+    tarn_tensor *p = NULL;
+    tarn_unbind(t, x[0], 1, 1, &p);
+    return tarn_square(t, p);
+}
+REFERENCE(unbind_one)
+{
+    ops_out(out, TARN_SHAPE(in->shape[0]));
+    for (int64_t i = 0; i < in->numel; i++)
+        out->v[i] = in->v[i] * in->v[i];
+}
+
 EXPRESSION(expand_x, tarn_expand(t, x[0], TARN_SHAPE(2, 3, 4)))
 REFERENCE(expand) /* [3,1], [1,4], [4] or [] */
 {
@@ -237,6 +322,13 @@ const ops_row ops_shape_rows[] = {
     ROW(slice, every_third, "1:5:3", REAL(2, 5, 3)),
     ROW(slice, one_entry, "4:5:7", REAL(2, 5, 3)),
     ROW(slice, no_entry, "2:2", REAL(2, 5, 3)),
+    ROW(slice, overlapping, "overlapping, of two axes", REAL(2, 5, 3)),
+    ROW(split, split_equal, "[2,6,3] in 3", REAL(2, 6, 3)),
+    ROW(split, split_given, "[2,6] in 2, 0, 1 and 3", REAL(2, 6)),
+    ROW(unbind, unbind, "[2,3,4]", REAL(2, 3, 4)),
+    ROW(unbind, unbind, "[3]", REAL(3)),
+    ROW(unbind, unbind, "[2,3,0]", REAL(2, 3, 0)),
+    ROW(unbind, unbind_one, "[4,1]", REAL(4, 1)),
     ROW(expand, expand, "[3,1] to [2,3,4]", REAL(3, 1)),
     ROW(expand, expand, "[1,4] to [2,3,4]", REAL(1, 4)),
     ROW(expand, expand, "[4] to [2,3,4]", REAL(4)),
