@@ -7,7 +7,8 @@
 #include <inttypes.h>
 
 /* ---- cross-entropy: loss = -mean log_softmax(x)[label].   gx = (softmax(x) - one_hot(label)) * g / N
- * Each row's ln(sum of e^x) is a second output, in f64, for the gradient to use. ---- */
+ * Of each row its largest logit, and the sum of e^(x - largest) over the others, are a second output, in f64, for the
+ * gradient to use. ---- */
 
 enum { TILE_ELEMENTS = 16384 };
 
@@ -15,7 +16,7 @@ typedef struct rows {
     const tarn__loops *loops;
     const tarn_tensor *labels;
     const char *x;
-    double *totals; /* ln(sum of e^x) of each row */
+    double *sums;   /* two of each row: the largest, and the rest */
     double *losses; /* NULL: the gradient is asked for */
     char *gx;
     int64_t count, classes, per_tile;
@@ -35,14 +36,18 @@ static double load(const rows *r, const char *row, int64_t i)
                                      : (double)((const float *)(const void *)row)[i];
 }
 
-/* One pass: what the row's exponentials add up to is known from the loss. */
-static void gradient_row(const rows *r, const char *x, double total, char *gx, int64_t label)
+/* One pass: what the row's exponentials add up to is known from the loss. Where the label has the largest logit, p - 1 is
+ * -rest / (1 + rest): of a p near 1 the difference would be all rounding. */
+static void gradient_row(const rows *r, const char *x, const double *sums, char *gx, int64_t label)
 {
-    r->loops->scaled_softmax((size_t)r->classes, x, total, r->scale, gx);
+    double most = sums[0], rest = sums[1];
+    r->loops->scaled_softmax((size_t)r->classes, x, most, rest, r->scale, gx);
+    bool largest = load(r, x, label) - most == 0;
+    double g = largest ? -r->scale * (rest / (1 + rest)) : load(r, gx, label) - r->scale;
     if (r->size == sizeof(double))
-        ((double *)(void *)gx)[label] -= r->scale;
+        ((double *)(void *)gx)[label] = g;
     else
-        ((float *)(void *)gx)[label] -= (float)r->scale;
+        ((float *)(void *)gx)[label] = (float)g;
 }
 
 static void rows_tile(void *context, int64_t tile)
@@ -53,11 +58,12 @@ static void rows_tile(void *context, int64_t tile)
         size_t at = (size_t)(i * r->classes) * r->size;
         int64_t label = label_at(r->labels, i);
         if (!r->losses) {
-            gradient_row(r, r->x + at, r->totals[i], r->gx + at, label);
+            gradient_row(r, r->x + at, r->sums + 2 * i, r->gx + at, label);
             continue;
         }
-        r->totals[i] = r->loops->logsumexp((size_t)r->classes, r->x + at);
-        r->losses[i] = r->totals[i] - load(r, r->x + at, label);
+        double *most = r->sums + 2 * i, *rest = most + 1;
+        *rest = r->loops->exp_rest((size_t)r->classes, r->x + at, most);
+        r->losses[i] = tarn__log1p(*rest) + (*most - load(r, r->x + at, label));
     }
 }
 
@@ -90,7 +96,7 @@ static bool cross_entropy_shape(tarn_node *n)
     if (x->ndim != 2 || labels->ndim != 1 || labels->shape[0] != x->shape[0] || x->numel == 0)
         return tarn__node_fail(n, "logits %s and labels %s, expected [N,C] and [N], none of them empty",
                                TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(labels));
-    return tarn__output(n, x->dtype, 0, NULL) && tarn__output(n, TARN_F64, 1, labels->shape);
+    return tarn__output(n, x->dtype, 0, NULL) && tarn__output(n, TARN_F64, 2, (const int64_t[]){x->shape[0], 2});
 }
 
 static bool cross_entropy_run(tarn_node *n)
@@ -99,7 +105,7 @@ static bool cross_entropy_run(tarn_node *n)
     double total = 0;
     if (!rows_init(n, &r) || !(r.losses = tarn__scratch(n, (size_t)r.count * sizeof *r.losses)))
         return false;
-    r.totals = n->out[1]->data;
+    r.sums = n->out[1]->data;
     tarn__parallel_for(tarn__tiles(r.count, r.per_tile), rows_tile, &r);
     for (int64_t i = 0; i < r.count; i++)
         total += r.losses[i];
@@ -117,34 +123,48 @@ static bool cross_entropy_grad_run(tarn_node *n)
     rows r;
     if (!rows_init(n, &r))
         return false;
-    r.totals = n->in[3]->data;
+    r.sums = n->in[3]->data;
     r.gx = n->out[0]->data;
     r.scale = tarn__load(n->in[2], 0) / (double)r.count;
     tarn__parallel_for(tarn__tiles(r.count, r.per_tile), rows_tile, &r);
     return true;
 }
 
-/* Nothing flows through in[3], the totals: what they owe to x is in x's own gradient here. */
+static tarn_tensor *cross_entropy_grad(tarn_tape *t, tarn_tensor *x, tarn_tensor *labels, tarn_tensor *g,
+                                       tarn_tensor *sums);
+
+/* With y = softmax(x) and u = gy * g / N: gx = y * (u - sum(u * y)), and g's is gy's product with the gradient for g = 1.
+ * Nothing flows through in[3], the sums: what they owe to x is in x's own gradient. */
 static bool cross_entropy_grad_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
                                    tarn_tensor **gx)
 {
-    size_t first = tarn_tape_nodes(t);
-    tarn_tensor *x = n->in[0], *labels = n->in[1], *g = n->in[2];
-    tarn_tensor *target = tarn_one_hot(t, labels, x->shape[1], x->dtype);
-    tarn_tensor *y =
-        tarn_mul(t, tarn_sub(t, tarn_softmax(t, x), target), tarn_mul_scalar(t, g, 1 / (double)x->shape[0]));
-    const bool wanted[] = {need[0], false, need[2], false};
-    return tarn__vjp_composed(t, n, first, &y, gy, wanted, gx);
+    tarn_tensor *x = n->in[0], *g = n->in[2];
+    if (need[0]) {
+        tarn_tensor *y = tarn_softmax(t, x);
+        tarn_tensor *u = tarn_mul(t, gy[0], tarn_mul_scalar(t, g, 1 / (double)x->shape[0]));
+        gx[0] = tarn_mul(t, y, tarn_sub(t, u, tarn_sum(t, tarn_mul(t, u, y), TARN_AXES(-1), true)));
+    }
+    if (need[2]) {
+        tarn_tensor *slope = cross_entropy_grad(t, x, n->in[1], tarn__scalar_like(t, g, 1), n->in[3]);
+        gx[2] = tarn_sum(t, tarn_mul(t, gy[0], slope), TARN_ALL_AXES, false);
+    }
+    return true;
 }
 
 TARN__OP(cross_entropy_grad_op, "cross_entropy_grad", cross_entropy_grad_shape, cross_entropy_grad_run,
          cross_entropy_grad_vjp);
 
+static tarn_tensor *cross_entropy_grad(tarn_tape *t, tarn_tensor *x, tarn_tensor *labels, tarn_tensor *g,
+                                       tarn_tensor *sums)
+{
+    return tarn__apply(t, &cross_entropy_grad_op, TARN__IN(x, labels, g, sums), NULL, 0);
+}
+
 static bool cross_entropy_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need,
                               tarn_tensor **gx)
 {
     if (need[0])
-        gx[0] = tarn__apply(t, &cross_entropy_grad_op, TARN__IN(n->in[0], n->in[1], gy[0], n->out[1]), NULL, 0);
+        gx[0] = cross_entropy_grad(t, n->in[0], n->in[1], gy[0], n->out[1]);
     return true;
 }
 

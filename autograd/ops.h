@@ -180,11 +180,12 @@ TARN_API tarn_tensor *tarn_one_hot(tarn_tape *t, tarn_tensor *index, int64_t cla
 
 /* ---- along the last axis ---- */
 
-/* e^(x_i) / sum_j e^(x_j), after subtracting the largest: no overflow. */
+/* e^(x_i) / sum_j e^(x_j), and its logarithm (x_i - m) - ln sum_j e^(x_j - m), m the largest: no overflow, and a few
+ * roundings wherever the x lie, also where one is far above the others. */
 TARN_API tarn_tensor *tarn_softmax(tarn_tape *t, tarn_tensor *x);
 TARN_API tarn_tensor *tarn_log_softmax(tarn_tape *t, tarn_tensor *x);
 
-/* ln sum_j e^(x_j); the last axis is gone. */
+/* ln sum_j e^(x_j), as m + ln sum_j e^(x_j - m); the last axis is gone. The gradient is g * softmax(x). */
 TARN_API tarn_tensor *tarn_logsumexp(tarn_tape *t, tarn_tensor *x);
 
 /* ---- images [N,H,W,C] ---- */
@@ -333,7 +334,7 @@ TARN_API tarn_tensor *tarn_dropout(tarn_tape *t, tarn_tensor *x, double p, tarn_
 /* ---- losses: scalars, means over the batch ---- */
 
 /* -mean over n of log_softmax(logits[n])[labels[n]]: logits [N,C], labels [N] i32 or u8 in 0..C-1 (checked
- * when it runs). */
+ * when it runs). The gradient keeps its digits where the network is sure: p - 1 at the label is not made from p. */
 TARN_API tarn_tensor *tarn_cross_entropy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels);
 
 /* mean of (x - y)^2 over all elements, broadcast. */

@@ -41,12 +41,15 @@ static void rows_tile(void *context, int64_t tile)
     int64_t last = (tile + 1) * r->per_tile < r->count ? (tile + 1) * r->per_tile : r->count;
     for (int64_t i = tile * r->per_tile; i < last; i++) {
         const char *x = r->x + (size_t)(i * r->length) * r->size;
-        if (r->row)
+        if (r->row) {
             r->row((size_t)r->length, x, r->y + (size_t)(i * r->length) * r->size);
-        else if (r->size == sizeof(double))
-            ((double *)(void *)r->y)[i] = r->loops->logsumexp((size_t)r->length, x);
+            continue;
+        }
+        double most, rest = r->loops->exp_rest((size_t)r->length, x, &most), sum = most + tarn__log1p(rest);
+        if (r->size == sizeof(double))
+            ((double *)(void *)r->y)[i] = sum;
         else
-            ((float *)(void *)r->y)[i] = (float)r->loops->logsumexp((size_t)r->length, x);
+            ((float *)(void *)r->y)[i] = (float)sum;
     }
 }
 

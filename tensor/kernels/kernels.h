@@ -8,6 +8,8 @@
 
 #include "tensor/elementwise.h"
 
+#include <math.h>
+
 typedef void tarn__unary_loop(size_t n, const void *x, void *y, double p, double q);
 typedef void tarn__binary_loop(size_t n, const void *a, const void *b, void *y, double p, double q);
 typedef void tarn__compare_loop(size_t n, const void *a, const void *b, uint8_t *y);
@@ -144,12 +146,14 @@ typedef struct tarn__loops {
     int32_t (*argmax)(size_t n, const void *x);
     void (*column_argmax)(size_t rows, size_t columns, const void *x, size_t stride, int32_t *at);
 
-    /* A row of n: y = softmax(x), y = log_softmax(x), ln(sum of e^x). */
+    /* A row of n: y = softmax(x), y = log_softmax(x). */
     void (*softmax)(size_t n, const void *x, void *y);
     void (*log_softmax)(size_t n, const void *x, void *y);
-    double (*logsumexp)(size_t n, const void *x);
-    /* y = scale * softmax(x), given ln(sum of e^x) */
-    void (*scaled_softmax)(size_t n, const void *x, double logsumexp, double scale, void *y);
+    /* The largest, and the sum of e^(x - largest) over the others; 0 where the largest is not finite. So ln(sum of e^x)
+     * is largest + tarn__log1p(rest). */
+    double (*exp_rest)(size_t n, const void *x, double *largest);
+    /* y = scale * softmax(x), given these two */
+    void (*scaled_softmax)(size_t n, const void *x, double largest, double rest, double scale, void *y);
 
     /* Channel statistics of [rows, columns]: mean, and m2 = sum of (x - mean)^2, free of cancellation. */
     void (*moments)(size_t rows, size_t columns, const void *x, double *mean, double *m2);
@@ -221,6 +225,14 @@ static inline const tarn__loops *tarn__loops_of(tarn_dtype dtype)
 {
     const tarn__kernels *kernels = tarn__kernels_chosen();
     return dtype == TARN_F64 ? kernels->f64 : kernels->f32;
+}
+
+/* ln(1 + x) of a finite x, 0 or more, with what 1 + x loses put back. (libm's log1p takes as long as a fifth of a short
+ * row.) */
+static inline double tarn__log1p(double x)
+{
+    const double u = 1 + x;
+    return log(u) + (x - (u - 1)) / u;
 }
 
 #endif
