@@ -181,7 +181,8 @@ TARN_API tarn_tensor *tarn_one_hot(tarn_tape *t, tarn_tensor *index, int64_t cla
 /* ---- along the last axis ---- */
 
 /* e^(x_i) / sum_j e^(x_j), and its logarithm (x_i - m) - ln sum_j e^(x_j - m), m the largest: no overflow, and a few
- * roundings wherever the x lie, also where one is far above the others. */
+ * roundings wherever the x lie, also where one is far above the others. Infinities are as the first formula says: where m
+ * is +infinity, softmax is NaN where x is that too, and 0 elsewhere. */
 TARN_API tarn_tensor *tarn_softmax(tarn_tape *t, tarn_tensor *x);
 TARN_API tarn_tensor *tarn_log_softmax(tarn_tape *t, tarn_tensor *x);
 

@@ -159,12 +159,54 @@ static void second_derivatives_are_as_good_everywhere(void **state)
     for_each_row(check_second_order);
 }
 
+/* ---- infinities: as e^x / sum of e^x says; infinity by infinity is NaN ---- */
+
+static void expect_values(tarn_tape *t, tarn_tensor *y, int64_t n, const double *expected)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double v = value_at(t, y, i);
+        if (!(v == expected[i] || (isnan(v) && isnan(expected[i]))))
+            fail_msg("element %d is %g, expected %g", (int)i, v, expected[i]);
+    }
+}
+
+static void infinite_logits_are_as_the_formula_says(void **state)
+{
+    (void)state;
+    const double inf = INFINITY, nan = NAN;
+    const struct {
+        double x[3], softmax[3], log_softmax[3], logsumexp, cross_entropy; /* with label 0 */
+    } cases[] = {
+        {{1, inf, -2}, {0, nan, 0}, {-inf, nan, -inf}, inf, inf},
+        {{inf, 1, -inf}, {nan, 0, 0}, {nan, -inf, -inf}, inf, nan},
+        {{1, inf, inf}, {0, nan, nan}, {-inf, nan, nan}, inf, inf},
+        {{-inf, 3, -inf}, {0, 1, 0}, {-inf, 0, -inf}, 3, inf},
+        {{-inf, -inf, -inf}, {nan, nan, nan}, {nan, nan, nan}, -inf, nan},
+        {{1, nan, inf}, {nan, nan, nan}, {nan, nan, nan}, nan, nan},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (tarn_dtype dtype = TARN_F32; dtype <= TARN_F64; dtype++) {
+            tarn_tape *t = tarn_tape_new();
+            tarn_tensor *x = tarn_cast(t, tarn_constant(t, TARN_F64, TARN_SHAPE(1, 3), cases[i].x), dtype), *g = NULL;
+            tarn_tensor *y = tarn_logsumexp(t, x), *labels = tarn_zeros(t, TARN_I32, TARN_SHAPE(1));
+            expect_values(t, tarn_softmax(t, x), 3, cases[i].softmax);
+            expect_values(t, tarn_log_softmax(t, x), 3, cases[i].log_softmax);
+            expect_values(t, y, 1, &cases[i].logsumexp);
+            expect_values(t, tarn_cross_entropy(t, x, labels), 1, &cases[i].cross_entropy);
+            assert_true(tarn_grad(t, 1, &y, NULL, 1, &x, &g));
+            expect_values(t, g, 3, cases[i].softmax);
+            expect_no_error();
+            tarn_tape_free(t);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_as_good_everywhere),
         cmocka_unit_test(gradients_are_as_good_everywhere),
         cmocka_unit_test(second_derivatives_are_as_good_everywhere),
+        cmocka_unit_test(infinite_logits_are_as_the_formula_says),
     };
     return cmocka_run_group_tests_name("softmax", tests, NULL, NULL);
 }
