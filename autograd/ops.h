@@ -7,7 +7,11 @@
  *
  * Shapes broadcast as in NumPy: aligned at the last axis, and a size of 1 is repeated. The inputs of one op
  * have the same dtype, f32 or f64, unless stated otherwise. All ops have gradients of every order unless
- * stated otherwise. */
+ * stated otherwise.
+ *
+ * A NaN is never lost. Values: what is computed of a NaN is NaN. Gradients: an op that lets g through at some x and holds
+ * it back at others (relu, leaky_relu, elu, clamp, abs, minimum and maximum, the largest and smallest along axes, max
+ * pooling) gives g or NaN where x is NaN, and never 0; a minimum or maximum of two gives g to both if one is NaN. */
 #ifndef TARN_OPS_H
 #define TARN_OPS_H
 

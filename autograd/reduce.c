@@ -79,8 +79,12 @@ static bool extreme_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy
     for (int i = 0; i < x->ndim; i++)
         if (attr->axes.reduced[i])
             axes[count++] = i;
+    if (count == 0) { /* of a scalar */
+        gx[0] = gy[0];
+        return true;
+    }
     tarn_tensor *winners = tarn_cast(t, tarn_eq(t, x, spread(t, n, n->out[0])), x->dtype);
-    tarn_tensor *share = count > 0 ? tarn_div(t, gy[0], tarn_sum(t, winners, count, axes, attr->keep)) : gy[0];
+    tarn_tensor *share = tarn_div(t, gy[0], tarn_sum(t, winners, count, axes, attr->keep));
     gx[0] = tarn_mul(t, spread(t, n, share), winners);
     return true;
 }

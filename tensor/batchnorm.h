@@ -56,7 +56,7 @@ typedef struct tarn__batchnorm_gx {
     const void *g;
     const tarn__window *pool; /* NULL: none */
     const int32_t *at;
-    tarn__normal_mask relu; /* relu's mask: none; y = BN(x) > 0; or the given y > 0 */
+    tarn__normal_mask relu; /* relu's mask: none; not y <= 0 of y = BN(x); or of the given y */
     const void *y;
     void *masked;              /* where g goes after both; NULL: nowhere */
     void *gx, *ggamma, *gbeta; /* NULL: not needed */

@@ -88,7 +88,7 @@ typedef struct tarn__normal {
     int32_t *at;
 } tarn__normal;
 
-/* What a gradient g is multiplied by: 1; or 1 where a, or another y, is > 0, else 0. */
+/* What a gradient g is multiplied by: 1; or 0 where a, or another y, is <= 0, else 1 (of a NaN too). */
 typedef enum tarn__normal_mask { TARN__MASK_NONE, TARN__MASK_OWN, TARN__MASK_Y } tarn__normal_mask;
 
 /* gx = gx_scale * (g - mean_g - (x - mean) * slope), where g has been masked. With a pool, g is the pooled y's
