@@ -13,7 +13,7 @@ typedef struct renorm_attr {
     bool known;
 } renorm_attr;
 
-/* ---- r and d: near, rest, sigma -> r, d. Constants: recorded with gradients off. ---- */
+/* ---- r and d: near, rest, sigma -> r, d, constants ---- */
 
 enum { NEAR, REST, SIGMA };
 
@@ -78,7 +78,7 @@ static bool correction_run(tarn_node *n)
     return true;
 }
 
-TARN__OP(correction_op, "batch_renorm_correction", correction_shape, correction_run, NULL);
+TARN__OP(correction_op, "batch_renorm_correction", correction_shape, correction_run, NULL, .constant = true);
 
 /* ---- what is refused ---- */
 
@@ -184,10 +184,7 @@ static tarn_tensor *renormalized(tarn_tape *t, tarn_tensor *x, renorm_attr *attr
     tarn_tensor *difference = tarn__centred(t, x, &over, &mean), *d = NULL;
     tarn_tensor *var = tarn__mean_over(t, tarn_square(t, difference), &over);
     var = tarn_add_scalar(t, var, attr->opts.eps);
-    bool grad = t->grad;
-    t->grad = false;
     tarn_tensor *r = correction(t, &mean, tarn_sqrt(t, var), attr, &d);
-    t->grad = grad;
     return tarn_add(t, tarn_mul(t, difference, tarn_mul(t, tarn_rsqrt(t, var), r)), d);
 }
 

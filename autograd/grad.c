@@ -3,6 +3,7 @@
 #include "tensor/elementwise.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- memory for one call: a record would stay until the reset, as long as the tape and not as what is recorded ---- */
@@ -74,12 +75,6 @@ static int set_add(tensor_set *set, const tarn_tensor *x, int number)
 
 /* ---- what outputs are computed from ---- */
 
-/* A copy that was made to compute something again counts as what it is a copy of. */
-static const tarn_tensor *original(const tarn_tensor *x)
-{
-    return x->node && x->node->origin ? x->node->origin->out[x->output] : x;
-}
-
 /* Nodes low..end-1, those of them that are marked. What was recorded before `first` is a leaf (first > 0: a rule's own
  * expression, which gradients pass even while they are off). */
 typedef struct ways {
@@ -96,13 +91,14 @@ static bool is_inside(const ways *w, const tarn_tensor *x)
 /* How many inputs gradients flow to from n, if it is marked. */
 static int ways_out(const ways *w, const tarn_node *n)
 {
-    return n->reached && (!n->no_grad || w->first > 0) ? n->n_in : 0;
+    return n->reached && !n->op->constant && (!n->no_grad || w->first > 0) ? n->n_in : 0;
 }
 
+/* Whole numbers end the way. */
 static void mark(ways *w, const tarn_tensor *x)
 {
-    x = original(x);
-    if (!is_inside(w, x) || x->node->reached)
+    x = tarn__original(x);
+    if (!is_inside(w, x) || x->node->reached || !tarn__is_float(x->dtype))
         return;
     x->node->reached = true;
     w->unseen++;
@@ -151,11 +147,14 @@ typedef struct differentiation {
     tarn_tensor **grads;   /* of the targets */
     pieces *pieces;        /* like sums: what is to be added; NULL: nowhere anything */
     size_t places;         /* how many sums */
+    tarn__way *cuts;       /* per target without a gradient: whether there is a way */
 } differentiation;
 
 static bool leads_to_target(const differentiation *d, const tarn_tensor *x)
 {
-    x = original(x);
+    if (!tarn__is_float(x->dtype))
+        return false;
+    x = tarn__original(x);
     return set_find(&d->targets, x) >= 0 || (is_inside(&d->ways, x) && d->depends[x->node->id - d->ways.low]);
 }
 
@@ -202,7 +201,7 @@ static void settle(differentiation *d, size_t place, const tarn_tensor *x)
 /* Adds g to x's gradient, or to the slice of it. */
 static void receive(differentiation *d, const tarn_tensor *x, tarn_tensor *g, const tarn__slice *slice)
 {
-    x = original(x);
+    x = tarn__original(x);
     int target = set_find(&d->targets, x);
     if (!is_inside(&d->ways, x) && target < 0)
         return;
@@ -272,7 +271,7 @@ static bool prepare(differentiation *d, int n_inputs, tarn_tensor *const *inputs
         return tarn_fail("tarn_grad: no memory");
     d->grads = d->sums + nodes * TARN__MAX_OUTPUTS;
     for (int j = 0; j < n_inputs; j++)
-        set_add(&d->targets, original(inputs[j]), j);
+        set_add(&d->targets, tarn__original(inputs[j]), j);
     for (size_t id = d->ways.low; id < d->ways.end; id++) {
         const tarn_node *n = t->nodes[id];
         bool *depends = &d->depends[id - d->ways.low];
@@ -298,6 +297,36 @@ static bool walk_back(differentiation *d, int n_outputs, tarn_tensor *const *out
     return ok;
 }
 
+static tarn__way *missing(void *context, const tarn_tensor *x)
+{
+    differentiation *d = context;
+    int target = set_find(&d->targets, x);
+    return target >= 0 && !d->grads[target] ? &d->cuts[target] : NULL;
+}
+
+/* A gradient that is missing is 0, unless gradients off are why. */
+static bool none_was_cut(differentiation *d, int n_outputs, tarn_tensor *const *outputs, int n_inputs,
+                         tarn_tensor *const *inputs)
+{
+    bool whole = true;
+    for (int j = 0; j < n_inputs; j++)
+        whole &= d->grads[set_find(&d->targets, tarn__original(inputs[j]))] != NULL;
+    if (whole)
+        return true;
+    d->cuts = borrow(d->t, &d->borrowed, (size_t)n_inputs * sizeof *d->cuts);
+    if (!d->cuts || !tarn__find_ways(d->t, n_outputs, outputs, missing, d))
+        return tarn_fail("tarn_grad: no memory");
+    for (int j = 0; j < n_inputs; j++) {
+        const tarn__way *way = &d->cuts[set_find(&d->targets, tarn__original(inputs[j]))];
+        char what[64];
+        if (way->open || !way->cut)
+            continue;
+        snprintf(what, sizeof what, "input %d", j);
+        return tarn__cut_fail("tarn_grad", what, inputs[j], way->cut);
+    }
+    return true;
+}
+
 /* The ways from the outputs are marked, and are not any more when it returns. */
 static bool differentiate(const ways *w, int n_outputs, tarn_tensor *const *outputs, tarn_tensor *const *cotangents,
                           int n_inputs, tarn_tensor *const *inputs, tarn_tensor **grads)
@@ -308,9 +337,11 @@ static bool differentiate(const ways *w, int n_outputs, tarn_tensor *const *outp
     bool ok = prepare(&d, n_inputs, inputs) && walk_back(&d, n_outputs, outputs, cotangents);
     if (!ok)
         unmark_all(w);
+    for (int j = 0; j < n_inputs && ok; j++)
+        settle(&d, (size_t)(d.grads - d.sums + set_find(&d.targets, tarn__original(inputs[j]))), inputs[j]);
+    ok = ok && !tarn_error() && (w->first > 0 || none_was_cut(&d, n_outputs, outputs, n_inputs, inputs));
     for (int j = 0; j < n_inputs && ok; j++) {
-        int known = set_find(&d.targets, original(inputs[j]));
-        settle(&d, (size_t)(d.grads - d.sums + known), inputs[j]);
+        int known = set_find(&d.targets, tarn__original(inputs[j]));
         if (!d.grads[known])
             d.grads[known] = tarn_zeros(t, inputs[j]->dtype, inputs[j]->ndim, inputs[j]->shape);
         ok = d.grads[known] != NULL;
@@ -385,7 +416,7 @@ bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, size_t first, tarn_ten
     for (int i = 0; i < n->n_in; i++) {
         bool seen = false;
         for (int j = 0; j < wanted; j++)
-            seen |= original(inputs[j]) == original(n->in[i]);
+            seen |= tarn__original(inputs[j]) == tarn__original(n->in[i]);
         if (need[i] && !seen) {
             place[wanted] = i;
             inputs[wanted++] = n->in[i];
@@ -430,18 +461,56 @@ static bool collect_parameters(const ways *w, parameters *found)
     return true;
 }
 
+typedef struct unreached {
+    const tarn_tensor *parameter; /* the last that was met */
+    tarn__way way;
+} unreached;
+
+static tarn__way *parameter_place(void *context, const tarn_tensor *x)
+{
+    unreached *u = context;
+    if (!x->grad)
+        return NULL;
+    u->parameter = x;
+    return &u->way;
+}
+
+static bool no_parameter_fail(tarn_tape *t, tarn_tensor *loss)
+{
+    unreached u = {NULL, {false, NULL}};
+    if (!tarn__find_ways(t, 1, &loss, parameter_place, &u))
+        return tarn_fail("tarn_backward: no memory");
+    if (!u.parameter)
+        return tarn_fail("tarn_backward: the loss depends on no parameter of a store (whole numbers end the way): "
+                         "tarn_grad differentiates by other tensors");
+    char what[320];
+    snprintf(what, sizeof what, "parameter %s", u.parameter->name);
+    return tarn__cut_fail("tarn_backward", what, u.parameter, u.way.cut);
+}
+
+static bool is_loss(const tarn_tape *t, const tarn_tensor *loss)
+{
+    if (loss->tape != t || !loss->node)
+        return tarn_fail("tarn_backward: the loss was not computed on this tape");
+    if (loss->numel != 1 || !tarn__is_float(loss->dtype))
+        return tarn_fail("tarn_backward: the loss is %s%s, expected one f32 or f64 element",
+                         tarn_dtype_name(loss->dtype), TARN__SHAPE_TEXT(loss));
+    return true;
+}
+
 static bool backward(tarn_tape *t, tarn_tensor *loss, parameters *found)
 {
     ways w = {.t = t};
     mark_all(&w, 1, &loss);
-    int n = collect_parameters(&w, found) ? found->count : 0;
-    if (n == 0)
+    const bool collected = collect_parameters(&w, found);
+    int n = found->count;
+    if (!collected || n == 0) {
         unmark_all(&w);
-    if (tarn_error())
-        return false;
+        return collected && no_parameter_fail(t, loss);
+    }
     tarn_tensor **grads = found->p + n;
     t->final = true;
-    bool ok = n == 0 || differentiate(&w, 1, &loss, NULL, n, found->p, grads);
+    bool ok = differentiate(&w, 1, &loss, NULL, n, found->p, grads);
     t->final = false;
     if (!ok)
         return false;
@@ -465,13 +534,8 @@ bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
 {
     if (!tarn__usable("tarn_backward", t, "tape") || !tarn__usable("tarn_backward", loss, "loss"))
         return false;
-    if (loss->tape != t || !loss->node)
-        return tarn_fail("tarn_backward: the loss was not computed on this tape");
-    if (loss->numel != 1 || !tarn__is_float(loss->dtype))
-        return tarn_fail("tarn_backward: the loss is %s%s, expected one f32 or f64 element",
-                         tarn_dtype_name(loss->dtype), TARN__SHAPE_TEXT(loss));
     parameters found = {0, NULL, NULL};
-    bool ok = backward(t, loss, &found);
+    bool ok = is_loss(t, loss) && backward(t, loss, &found);
     give_back(t, found.borrowed);
     return ok;
 }

@@ -46,6 +46,9 @@ typedef struct tarn_op {
      * many slices are written into one tensor (tarn__place), instead of padded to a whole each and added. */
     const tarn__slice *(*slice)(const tarn_node *n);
 
+    /* Its outputs are constants to every gradient, as a state of the library's own that it computes from its inputs. */
+    bool constant;
+
     /* run skips each output whose data is NULL, because nobody needs it. (Otherwise every output has memory.) */
     bool partial;
 } tarn_op;
@@ -68,7 +71,7 @@ struct tarn_node {
     int n_in, n_out;
     bool done;    /* has run: what it does besides its outputs is not done again */
     bool wanted;  /* is to be run by the run under way */
-    bool no_grad; /* recorded while gradients were off */
+    bool no_grad; /* recorded while gradients were off, or a constant by its op */
     bool inner;   /* recorded by a gradient rule: the program has no name for its outputs */
     bool by_rule; /* recorded by a gradient rule, also when the program has got its output by now */
     bool reached; /* marked by the differentiation under way */
@@ -89,7 +92,7 @@ struct tarn_node {
 };
 
 /* Defines the op and enters it in the list that the tests walk: an op without a test row fails them. The arguments
- * begin with the name; .fuse and .partial are given by name. */
+ * begin with the name; .fuse, .constant and .partial are given by name. */
 #define TARN__OP(id, ...)                                                                                              \
     static const tarn_op id = {.name = __VA_ARGS__};                                                                   \
     __attribute__((section("tarn_ops"), used)) static const tarn_op *const id##_listed = &id

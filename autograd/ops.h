@@ -82,7 +82,8 @@ TARN_API tarn_tensor *tarn_pow(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);   
 TARN_API tarn_tensor *tarn_minimum(tarn_tape *t, tarn_tensor *a, tarn_tensor *b); /* a tie gives each half of g */
 TARN_API tarn_tensor *tarn_maximum(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 
-/* u8 truth values (1 or 0) of a comparison, broadcast. a and b may be of any one dtype. No gradient. */
+/* u8 truth values (1 or 0) of a comparison, broadcast. a and b may be of any one dtype. Whole numbers:
+ * constants to the gradient (autograd/tape.h has the rule). */
 TARN_API tarn_tensor *tarn_eq(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_ne(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_lt(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
@@ -94,7 +95,7 @@ TARN_API tarn_tensor *tarn_ge(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_where(tarn_tape *t, tarn_tensor *condition, tarn_tensor *a, tarn_tensor *b);
 
 /* x's elements as another dtype: fractions are cut, a value that does not fit goes to the nearest end, NaN to 0. The
- * gradient flows between f32 and f64; from whole numbers, and so through comparisons and argmax, it is 0. */
+ * gradient flows between f32 and f64; whole numbers are constants to it. */
 TARN_API tarn_tensor *tarn_cast(tarn_tape *t, tarn_tensor *x, tarn_dtype dtype);
 
 /* ---- reductions ---- */
@@ -120,7 +121,7 @@ TARN_API tarn_tensor *tarn_max(tarn_tape *t, tarn_tensor *x, int naxes, const in
 TARN_API tarn_tensor *tarn_min(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 
 /* i32 position of the largest element along one axis, the first of equals; a NaN counts as largest. The axis
- * is gone. No gradient. */
+ * is gone. A constant to the gradient. */
 TARN_API tarn_tensor *tarn_argmax(tarn_tape *t, tarn_tensor *x, int axis);
 
 /* ---- matrix product ---- */
@@ -179,7 +180,7 @@ TARN_API tarn_tensor *tarn_gather(tarn_tape *t, tarn_tensor *x, int axis, tarn_t
  * embedding table. */
 TARN_API tarn_tensor *tarn_index_select(tarn_tape *t, tarn_tensor *x, int axis, tarn_tensor *index);
 
-/* index [...] -> dtype [...,classes], 1 at the index and 0 elsewhere. No gradient. */
+/* index [...] -> dtype [...,classes], 1 at the index and 0 elsewhere. A constant to the gradient. */
 TARN_API tarn_tensor *tarn_one_hot(tarn_tape *t, tarn_tensor *index, int64_t classes, tarn_dtype dtype);
 
 /* ---- along the last axis ---- */
@@ -348,8 +349,8 @@ TARN_API tarn_tensor *tarn_mse(tarn_tape *t, tarn_tensor *x, tarn_tensor *y);
 /* mean of -(y ln p + (1-y) ln(1-p)), p = sigmoid(logits), without overflow; y in [0,1], broadcast. */
 TARN_API tarn_tensor *tarn_bce_with_logits(tarn_tape *t, tarn_tensor *logits, tarn_tensor *y);
 
-/* The fraction of rows whose largest logit is at the label: logits [N,C], labels [N]; a scalar without
- * gradient. */
+/* The fraction of rows whose largest logit is at the label: logits [N,C], labels [N]; a scalar, a
+ * constant to the gradient. */
 TARN_API tarn_tensor *tarn_accuracy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels);
 
 #ifdef __cplusplus

@@ -13,7 +13,7 @@ typedef struct iterate_attr {
     bool known;
 } iterate_attr;
 
-/* ---- w [in,out] -> u [out], v [in]. Constants: recorded with gradients off. ---- */
+/* ---- w [in,out] -> u [out], v [in], constants ---- */
 
 static bool iterate_shape(tarn_node *n)
 {
@@ -57,7 +57,7 @@ static bool iterate_run(tarn_node *n)
     return true;
 }
 
-TARN__OP(iterate_op, "spectral_iterate", iterate_shape, iterate_run, NULL);
+TARN__OP(iterate_op, "spectral_iterate", iterate_shape, iterate_run, NULL, .constant = true);
 
 /* ---- the function ---- */
 
@@ -81,10 +81,7 @@ static bool iterated(tarn_tape *t, tarn_tensor *matrix, tarn_tensor **u, tarn_te
     attr.found = tarn__tape_leaf("tarn_spectralnorm", t, TARN_F64, TARN_SHAPE(attr.out + attr.in));
     if (!attr.found)
         return false;
-    bool grad = t->grad;
-    t->grad = false;
     *u = tarn__apply(t, &iterate_op, 1, &matrix, &attr, sizeof attr);
-    t->grad = grad;
     *v = *u ? (*u)->node->out[1] : NULL;
     return *u != NULL;
 }

@@ -270,7 +270,7 @@ static tarn_node *node_new(tarn_tape *t, const tarn_op *op, int n_in, tarn_tenso
     n->op = op;
     n->tape = t;
     n->n_in = n_in;
-    n->no_grad = !t->grad;
+    n->no_grad = !t->grad || op->constant;
     n->inner = n->by_rule = t->rules > 0;
     n->segment = t->segment;
     n->in_version = (uint64_t *)(void *)(n + 1);

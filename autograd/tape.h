@@ -33,8 +33,10 @@ TARN_API void tarn_tape_reset(tarn_tape *tape);
 TARN_API void tarn_tape_set_training(tarn_tape *tape, bool training);
 TARN_API bool tarn_tape_training(const tarn_tape *tape);
 
-/* Whether gradients flow through what is recorded from here on (the default). Off: those results are
- * constants. */
+/* Whether gradients flow through what is recorded from here on (the default). Off: those results are constants, and what
+ * they were computed from is not reached through them. Where it is reached in another way as well, that way's gradient is
+ * the whole one, as for a target or the part of a net that is not trained; where there is no other way, tarn_grad() and
+ * tarn_backward() say so. */
 TARN_API void tarn_tape_set_grad(tarn_tape *tape, bool grad);
 TARN_API bool tarn_tape_grad(const tarn_tape *tape);
 
@@ -72,20 +74,29 @@ TARN_API bool tarn_run(tarn_tensor *x);
  * otherwise. */
 TARN_API bool tarn_keep(tarn_tensor *x);
 
-/* Adds d loss / d p to the gradient of every parameter p that loss depends on, and computes loss. The loss is
- * a tensor on the tape with one element. On error no gradient is changed. What neither loss nor gradients read any more
- * goes (see tarn_keep). */
+/* Adds d loss / d p to the gradient of every parameter p that loss depends on, and computes loss. The loss is the result
+ * of an op on this tape, with one f32 or f64 element. A loss that depends on no parameter is an error, before anything is
+ * computed, which names tarn_tape_set_grad() if gradients off are why; parameters behind gradients off are passed over
+ * where there is another. On error no gradient is changed. What neither loss nor gradients read any more goes (see
+ * tarn_keep). */
 TARN_API bool tarn_backward(tarn_tape *tape, tarn_tensor *loss);
 
 /* grads[j] = sum over i of (d outputs[i] / d inputs[j])^T cotangents[i], for any tensors: leaves, parameters,
  * or results of ops on this tape. Each is a tensor on the tape, of the shape of inputs[j] (zeros where no
  * output depends on it), and nothing is computed yet: grads can be read, used in ops, and differentiated
- * again.
+ * again (recorded with gradients on).
  *
- * cotangents[i] has the shape of outputs[i]; cotangents NULL means ones. Inputs must be f32 or f64. An op on
- * the way that has no gradient is an error that names it (whole numbers end the way: comparisons and argmax give 0). So
- * is a leaf that changed after it was recorded. On error every grads[j] is NULL. grads may be the
- * same array as outputs or inputs.
+ * What ends a way from an output to an input:
+ * - A result of whole numbers is a constant, whatever it was computed from: comparisons, argmax, a cast to i32 or u8,
+ *   and so what is made of them, such as one_hot. So are the states that an op documents as constants to the gradient
+ *   (BatchNorm's running statistics, batch renormalization's r and d, spectral normalization's u and v).
+ * - A result that was recorded with gradients off is a constant. An input that is reached through such results alone is
+ *   an error that names the op and tarn_tape_set_grad(), since zeros would hide it.
+ * - Any other op that has no gradient is an error that names it.
+ *
+ * cotangents[i] has the shape of outputs[i]; cotangents NULL means ones. Outputs and inputs must be f32 or f64. A leaf on
+ * the way that changed after it was recorded is an error. On error every grads[j] is NULL. grads may be the same array as
+ * outputs or inputs.
  *
  * Until the reset a call keeps what it records, however much stands on the tape: gradients of one example after the
  * other fit on one tape. Its time is that of the nodes from the outputs back to the first that they depend on. */

@@ -39,9 +39,30 @@ bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool dropping
 /* A copy of n at the end of the tape, which reads what n reads. NULL (no error) when there is no memory. */
 tarn_node *tarn__node_copy(tarn_node *n);
 
+/* A copy that was made to compute something again counts as what it is a copy of. */
+static inline const tarn_tensor *tarn__original(const tarn_tensor *x)
+{
+    return x->node && x->node->origin ? x->node->origin->out[x->output] : x;
+}
+
 /* n, for the gradient rules of differentiation number `stamp`: of a node in a segment, the copy that runs again. NULL
  * with an error when there is no memory. */
 const tarn_node *tarn__node_again(tarn_tape *t, const tarn_node *n, size_t stamp);
+
+/* ---- ways that gradients take (way.c; autograd/tape.h states the rule) ---- */
+
+typedef struct tarn__way {
+    bool open;            /* there is one */
+    const tarn_node *cut; /* the only node on one that was recorded with gradients off, or the first of them; or NULL */
+} tarn__way;
+
+/* Notes the ways from the outputs to each tensor that has a place, which is zero before. False without an error when
+ * there is no memory. */
+bool tarn__find_ways(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs,
+                     tarn__way *(*place)(void *context, const tarn_tensor *x), void *context);
+
+/* Fails: x has no open way, because of `cut`. */
+bool tarn__cut_fail(const char *who, const char *what, const tarn_tensor *x, const tarn_node *cut);
 
 /* ---- memory (life.c) ---- */
 

@@ -162,7 +162,8 @@ static void a_constant_region_has_no_gradient(void **state)
     tarn_tensor *y = tarn_mul(t, x, frozen); /* x * stop(x^2): the gradient is x^2, not 3x^2 */
     assert_elements(y, 2, (double[]){27, -64});
     assert_elements(gradient(t, y, x), 2, (double[]){9, 16});
-    assert_elements(gradient(t, frozen, x), 2, (double[]){0, 0});
+    assert_null(gradient(t, frozen, x)); /* not a quiet 0 */
+    ops_expect_error("tarn_grad: input 0 (f64[2]) is reached only through tarn_square, recorded with gradients off");
     assert_elements(gradient(t, y, frozen), 2, (double[]){3, -4});
     tarn_tape_free(t);
     tarn_tensor_free(x);
@@ -265,7 +266,8 @@ static void backward_adds_to_the_parameters(void **state)
     tarn_tape_set_grad(t, false);
     tarn_tensor *frozen = total(t, a);
     tarn_tape_set_grad(t, true);
-    assert_true(tarn_backward(t, frozen));
+    assert_false(tarn_backward(t, frozen));
+    ops_expect_error("tarn_backward: parameter a (f64[2]) is reached only through tarn_sum");
     assert_elements(tarn_param_grad(a), 2, (double[]){20, 20});
     tarn_tape_free(t);
     tarn_params_free(params);
@@ -365,32 +367,13 @@ static void an_op_without_a_gradient_is_named(void **state)
     assert_null(g);
     ops_expect_error("tarn_no_rule: has no gradient");
 
-    /* one_hot is the one op of the library with a float result and no gradient */
-    tarn_tensor *hot = tarn_one_hot(t, tarn_cast(t, x, TARN_I32), 4, TARN_F64);
-    assert_elements(hot, 8, (double[]){0, 1, 0, 0, 0, 0, 1, 0});
-    assert_false(tarn_grad(t, 1, &hot, NULL, 1, &x, &g));
-    ops_expect_error("tarn_one_hot: has no gradient");
     /* but what does not depend on the input does not mind */
-    tarn_tensor *index = tarn_constant(t, TARN_I32, TARN_SHAPE(2), (int32_t[]){0, 1});
-    tarn_tensor *mixed = tarn_mul(t, tarn_one_hot(t, index, 2, TARN_F64), x);
-    assert_elements(gradient(t, mixed, x), 2, (double[]){1, 1});
+    tarn_tensor *other = vector_new(2, (double[]){3, 4});
+    tarn_tensor *mixed = tarn_mul(t, tarn__apply(t, &no_rule_op, TARN__IN(other), NULL, 0), x);
+    assert_elements(gradient(t, mixed, x), 2, (double[]){3, 4});
     tarn_tape_free(t);
     tarn_tensor_free(x);
-}
-
-static void whole_numbers_pass_no_gradient_on(void **state)
-{
-    (void)state;
-    tarn_tape *t = tarn_tape_new();
-    tarn_tensor *x = vector_new(2, (double[]){1, 2});
-    tarn_tensor *y = tarn_cast(t, tarn_gt(t, x, tarn_scalar(t, TARN_F64, 1.5)), TARN_F64);
-    assert_elements(y, 2, (double[]){0, 1});
-    assert_elements(gradient(t, y, x), 2, (double[]){0, 0});
-    assert_elements(gradient(t, tarn_mul(t, x, y), x), 2, (double[]){0, 1});
-    tarn_tensor *at = tarn_cast(t, tarn_argmax(t, x, 0), TARN_F64);
-    assert_elements(gradient(t, at, x), 2, (double[]){0, 0});
-    tarn_tape_free(t);
-    tarn_tensor_free(x);
+    tarn_tensor_free(other);
 }
 
 static void tapes_do_not_mix(void **state)
@@ -495,7 +478,6 @@ const struct CMUnitTest ops_tape_tests[] = {
     cmocka_unit_test(backward_says_what_does_not_fit),
     cmocka_unit_test(grad_says_what_does_not_fit),
     cmocka_unit_test(an_op_without_a_gradient_is_named),
-    cmocka_unit_test(whole_numbers_pass_no_gradient_on),
     cmocka_unit_test(tapes_do_not_mix),
     cmocka_unit_test(the_first_error_sticks),
     cmocka_unit_test(a_tape_is_reset_in_spite_of_an_error),

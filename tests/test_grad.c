@@ -54,22 +54,6 @@ static void backward_through_views_and_one_element_losses(void **state)
     tarn_params_free(p);
 }
 
-/* A loss that depends on no parameter is computed, and that is all. */
-static void backward_without_parameters(void **state)
-{
-    (void)state;
-    tarn_params *p = tarn_params_new(TARN_F64);
-    tarn_tensor *w = tarn_params_add(p, "w", TARN_SHAPE(2)), *x = VALUES(1, 2), *loss = sum(x);
-    assert_true(tarn_backward(t, loss));
-    assert_true(tarn_item(loss) == 3);
-    tarn_tape_set_grad(t, false);
-    assert_true(tarn_backward(t, sum(tarn_exp(t, w))));
-    assert_false(tarn_param_has_grad(w));
-    tarn_tape_reset(t);
-    tarn_params_free(p);
-    tarn_tensor_free(x);
-}
-
 static void errors_leave_gradients_as_they_were(void **state)
 {
     (void)state;
@@ -324,7 +308,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(backward_adds_up),
         TEST(backward_through_views_and_one_element_losses),
-        TEST(backward_without_parameters),
         TEST(errors_leave_gradients_as_they_were),
         TEST(grad_of_several_outputs_and_inputs),
         TEST(grad_of_an_output_with_respect_to_itself),

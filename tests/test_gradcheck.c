@@ -62,14 +62,24 @@ static bool nan_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, co
     return true;
 }
 
+static bool held_run(tarn_node *n)
+{
+    tarn__copy_elements(n->out[0], n->in[0]);
+    return true;
+}
+
+static const tarn_op held_op = {.name = "held", like_input_shape, held_run, NULL, .constant = true};
+
+static tarn_tensor *held(tarn_tape *t, tarn_tensor *x)
+{
+    return tarn__apply(t, &held_op, 1, &x, NULL, 0);
+}
+
 /* Right to first order, but x is frozen in it. */
 static bool frozen_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
     (void)need;
-    tarn_tape_set_grad(t, false);
-    tarn_tensor *slope = tarn_mul_scalar(t, n->in[0], 2);
-    tarn_tape_set_grad(t, true);
-    gx[0] = tarn_mul(t, gy[0], slope);
+    gx[0] = tarn_mul(t, gy[0], tarn_mul_scalar(t, held(t, n->in[0]), 2));
     return true;
 }
 
@@ -78,10 +88,7 @@ static bool frozen_cotangent_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *
                                  tarn_tensor **gx)
 {
     (void)need;
-    tarn_tape_set_grad(t, false);
-    tarn_tensor *g = tarn_mul_scalar(t, gy[0], 2);
-    tarn_tape_set_grad(t, true);
-    gx[0] = tarn_mul(t, g, n->in[0]);
+    gx[0] = tarn_mul(t, tarn_mul_scalar(t, held(t, gy[0]), 2), n->in[0]);
     return true;
 }
 

@@ -22,8 +22,11 @@ static void a_product_is_the_second_derivative(void **state)
         EXPECT_VALUES(hv[0], 6 + 12, -12 + 15, -36 + 18);
         EXPECT_VALUES(hv[1], 4 - 5 + 12);
         tarn_tensor *third; /* of <H v, 1> in x: 6 v */
-        assert_true(tarn_grad(t, 1, hv, NULL, 1, &x, &third));
-        EXPECT_VALUES(third, grad * 6, grad * -6, grad * 12);
+        assert_int_equal(tarn_grad(t, 1, hv, NULL, 1, &x, &third), grad);
+        if (grad)
+            EXPECT_VALUES(third, 6, -6, 12);
+        else
+            expect_error("tarn_grad: input 0", "recorded with gradients off");
         tarn_tape_reset(t);
         tarn_tensor *all[] = {x, a, s, v, u};
         for (int i = 0; i < 5; i++)
