@@ -490,8 +490,17 @@ static bool no_parameter_fail(tarn_tape *t, tarn_tensor *loss)
 
 static bool is_loss(const tarn_tape *t, const tarn_tensor *loss)
 {
-    if (loss->tape != t || !loss->node)
-        return tarn_fail("tarn_backward: the loss was not computed on this tape");
+    static const char expected[] = "expected the result of an op on this tape";
+    if (loss->tape && loss->tape != t)
+        return tarn_fail("tarn_backward: the loss lives on another tape, %s", expected);
+    if (!loss->node)
+        return tarn_fail("tarn_backward: the loss is %s%s, %s",
+                         loss->grad                            ? "the parameter "
+                         : loss->name                          ? "the buffer "
+                         : loss->owner == TARN__OWNED_BY_STORE ? "a parameter's gradient"
+                         : loss->tape                          ? "a constant"
+                                                               : "a tensor of the caller's own",
+                         loss->name ? loss->name : "", expected);
     if (loss->numel != 1 || !tarn__is_float(loss->dtype))
         return tarn_fail("tarn_backward: the loss is %s%s, expected one f32 or f64 element",
                          tarn_dtype_name(loss->dtype), TARN__SHAPE_TEXT(loss));

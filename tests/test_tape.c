@@ -199,7 +199,7 @@ static void tensors_of_another_tape(void **state)
     assert_false(tarn_grad(t, 1, &y, NULL, 1, &own, &g));
     expect_error("tarn_grad: output 0 lives on another tape");
     assert_false(tarn_backward(t, tarn_sum(other, y, TARN_ALL_AXES, false)));
-    expect_error("tarn_backward: the loss was not computed on this tape");
+    expect_error("tarn_backward: the loss lives on another tape");
     tarn_tape_free(other);
 }
 
@@ -210,8 +210,6 @@ static void bad_losses(void **state)
     tarn_tensor *w = tarn_params_add(p, "w", TARN_SHAPE(2)), *s = tarn_params_add(p, "s", 0, NULL);
     assert_false(tarn_backward(t, tarn_exp(t, w)));
     expect_error("tarn_backward: the loss is f64[2], expected one");
-    assert_false(tarn_backward(t, s)); /* a leaf */
-    expect_error("tarn_backward: the loss was not computed");
     assert_false(tarn_backward(t, tarn_cast(t, s, TARN_I32)));
     expect_error("tarn_backward: the loss is i32[]");
     assert_false(tarn_backward(t, NULL));

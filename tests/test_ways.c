@@ -222,6 +222,34 @@ static void a_loss_that_reaches_no_parameter(void **state)
     tarn_tensor_free(x);
 }
 
+static void a_loss_that_no_op_computed(void **state)
+{
+    (void)state;
+    tarn_params *p = tarn_params_new(TARN_F64);
+    tarn_tensor *w = tarn_params_add(p, "w", TARN_SHAPE(1)), *b = tarn_params_add_buffer(p, "count", 0, NULL),
+                *own = VALUES(1), *elsewhere;
+    tarn_tape *u = tarn_tape_new();
+    assert_false(tarn_backward(t, w));
+    expect_error("tarn_backward: the loss is the parameter w", "expected the result of an op on this tape");
+    assert_false(tarn_backward(t, b));
+    expect_error("tarn_backward: the loss is the buffer count", "expected the result of an op on this tape");
+    assert_false(tarn_backward(t, tarn_param_grad(w)));
+    expect_error("tarn_backward: the loss is a parameter's gradient", "expected the result of an op on this tape");
+    assert_false(tarn_backward(t, own));
+    expect_error("tarn_backward: the loss is a tensor of the caller's own",
+                 "expected the result of an op on this tape");
+    assert_false(tarn_backward(t, tarn_scalar(t, TARN_F64, 1)));
+    expect_error("tarn_backward: the loss is a constant", "expected the result of an op on this tape");
+    elsewhere = tarn_square(u, own);
+    assert_false(tarn_backward(t, elsewhere));
+    expect_error("tarn_backward: the loss lives on another tape");
+    assert_false(tarn_backward(t, tarn_scalar(u, TARN_F64, 1)));
+    expect_error("tarn_backward: the loss lives on another tape");
+    tarn_tape_free(u);
+    tarn_params_free(p);
+    tarn_tensor_free(own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(state_of_the_library_is_a_constant, setup, teardown),
         cmocka_unit_test_setup_teardown(whole_numbers_end_the_way, setup, teardown),
         cmocka_unit_test_setup_teardown(a_loss_that_reaches_no_parameter, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_loss_that_no_op_computed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
