@@ -98,12 +98,8 @@ static bool is_running_valid(const tarn_tape *t, const tarn_tensor *x, const tar
         return tarn_fail("tarn_batch_renorm: running is NULL");
     const tarn_tensor *parts[] = {running->mean, running->std, running->batches};
     for (int i = 0; i < 3; i++) {
-        if (!parts[i])
-            return tarn_fail("tarn_batch_renorm: %s is NULL", names[i]);
-        if (parts[i]->node || (parts[i]->tape && parts[i]->tape != t))
-            return tarn_fail("tarn_batch_renorm: %s was computed by an op or lives on another tape, expected a leaf",
-                             names[i]);
-        if (i < 2 && !is_channel_vector(names[i], x, parts[i]))
+        if (!tarn__is_state("tarn_batch_renorm", names[i], t, parts[i]) ||
+            (i < 2 && !is_channel_vector(names[i], x, parts[i])))
             return false;
     }
     if (running->batches->numel != 1 || !tarn__is_float(running->batches->dtype))

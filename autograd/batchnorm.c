@@ -317,11 +317,8 @@ static bool running_valid(const tarn_tape *t, const tarn_tensor *x, const tarn_r
     const tarn_tensor *parts[] = {running->mean, running->var, running->batches};
     static const char *const names[] = {"running mean", "running var", "running batches"};
     for (int i = 0; i < 3; i++) {
-        if (!parts[i])
-            return tarn_fail("tarn_batchnorm: %s is NULL", names[i]);
-        if (parts[i]->node)
-            return tarn_fail("tarn_batchnorm: %s was computed by an op, expected a leaf", names[i]);
-        if (i < 2 && !channel_vector(names[i], x, parts[i]))
+        if (!tarn__is_state("tarn_batchnorm", names[i], t, parts[i]) ||
+            (i < 2 && !channel_vector(names[i], x, parts[i])))
             return false;
     }
     if (running->batches->numel != 1 || !tarn__is_float(running->batches->dtype))

@@ -30,16 +30,16 @@ static tarn__segment *segment_new(tarn_tape *t, tarn__segment *parent, size_t fi
     return s;
 }
 
-static tarn_tensor *checked_output(const tarn_tape *t, size_t resets, tarn_tensor *y)
+static tarn_tensor *checked_output(const tarn_tape *t, uint64_t resets, tarn_tensor *y)
 {
     if (tarn_error())
         return NULL;
-    if (t->resets != resets)
+    if (t->home.resets != resets)
         tarn_fail("tarn_checkpoint: the segment has reset the tape");
     else if (!y)
         tarn_fail("tarn_checkpoint: the segment returned NULL");
-    else if (y->tape && y->tape != t)
-        tarn_fail("tarn_checkpoint: the segment returned a tensor of another tape");
+    else
+        tarn__lives_on("tarn_checkpoint", "what the segment returned", t, y);
     return tarn_error() ? NULL : y;
 }
 
@@ -64,10 +64,10 @@ tarn_tensor *tarn_checkpoint(tarn_tape *t, tarn_tensor *(*segment)(tarn_tape *t,
         tarn_fail("tarn_checkpoint: no memory to record it");
         return NULL;
     }
-    size_t resets = t->resets;
+    uint64_t resets = t->home.resets;
     t->segment = s;
     tarn_tensor *y = segment(t, context, x);
-    if (t->resets == resets) {
+    if (t->home.resets == resets) {
         t->segment = s->parent;
         s->end = t->count;
     }

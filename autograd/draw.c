@@ -25,12 +25,14 @@ static bool check_opts(const tarn_tape *t, const tarn_dot_opts *o)
     if (o->n_outputs < 0 || (o->n_outputs > 0 && !o->outputs))
         return tarn_fail("tarn_tape_write_dot: n_outputs is %d and outputs is %s", o->n_outputs,
                          o->outputs ? "given" : "NULL");
-    for (int i = 0; i < o->n_outputs; i++)
-        if (!o->outputs[i] || !o->outputs[i]->node || o->outputs[i]->tape != t)
-            return tarn_fail("tarn_tape_write_dot: outputs[%d] is %s, expected a result on this tape", i,
-                             !o->outputs[i]        ? "NULL"
-                             : o->outputs[i]->node ? "on another tape"
-                                                   : "a leaf");
+    for (int i = 0; i < o->n_outputs; i++) {
+        char what[32];
+        snprintf(what, sizeof what, "outputs[%d]", i);
+        if (!tarn__lives_on("tarn_tape_write_dot", what, t, o->outputs[i]))
+            return false;
+        if (!o->outputs[i]->node)
+            return tarn_fail("tarn_tape_write_dot: %s is a leaf, expected a result on this tape", what);
+    }
     if (o->n_names < 0 || (o->n_names > 0 && !o->names))
         return tarn_fail("tarn_tape_write_dot: n_names is %d and names is %s", o->n_names, o->names ? "given" : "NULL");
     for (int i = 0; i < o->n_names; i++)

@@ -354,15 +354,19 @@ static bool differentiate(const ways *w, int n_outputs, tarn_tensor *const *outp
     return ok;
 }
 
-static bool on_tape(const char *what, int i, const tarn_tape *t, const tarn_tensor *x)
+bool tarn__is_differentiable(const char *who, const char *kind, int i, const tarn_tape *t, const tarn_tensor *x)
 {
-    if (!x)
-        return tarn_fail("tarn_grad: %s %d is NULL", what, i);
-    if (x->tape && x->tape != t)
-        return tarn_fail("tarn_grad: %s %d lives on another tape", what, i);
-    if (!tarn__is_float(x->dtype))
-        return tarn_fail("tarn_grad: %s %d is %s, expected f32 or f64", what, i, tarn_dtype_name(x->dtype));
-    return true;
+    char what[32];
+    snprintf(what, sizeof what, "%s %d", kind, i);
+    if (!tarn__lives_on(who, what, t, x))
+        return false;
+    return tarn__is_float(x->dtype) ||
+           tarn_fail("%s: %s is %s, expected f32 or f64", who, what, tarn_dtype_name(x->dtype));
+}
+
+static bool on_tape(const char *kind, int i, const tarn_tape *t, const tarn_tensor *x)
+{
+    return tarn__is_differentiable("tarn_grad", kind, i, t, x);
 }
 
 static bool arguments_valid(const tarn_tape *t, int n_outputs, tarn_tensor *const *outputs,
@@ -491,8 +495,8 @@ static bool no_parameter_fail(tarn_tape *t, tarn_tensor *loss)
 static bool is_loss(const tarn_tape *t, const tarn_tensor *loss)
 {
     static const char expected[] = "expected the result of an op on this tape";
-    if (loss->tape && loss->tape != t)
-        return tarn_fail("tarn_backward: the loss lives on another tape, %s", expected);
+    if (!tarn__lives_on("tarn_backward", "loss", t, loss))
+        return false;
     if (!loss->node)
         return tarn_fail("tarn_backward: the loss is %s%s, %s",
                          loss->grad                            ? "the parameter "
@@ -541,7 +545,7 @@ static bool backward(tarn_tape *t, tarn_tensor *loss, parameters *found)
 
 bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
 {
-    if (!tarn__usable("tarn_backward", t, "tape") || !tarn__usable("tarn_backward", loss, "loss"))
+    if (!tarn__usable("tarn_backward", t, "tape"))
         return false;
     parameters found = {0, NULL, NULL};
     bool ok = is_loss(t, loss) && backward(t, loss, &found);

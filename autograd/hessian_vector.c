@@ -2,32 +2,21 @@
 
 static const char who[] = "tarn_hessian_vector";
 
-static bool is_one_of(const char *what, int j, const tarn_tape *t, const tarn_tensor *x)
-{
-    if (!x)
-        return tarn_fail("%s: %s %d is NULL", who, what, j);
-    if (x->tape && x->tape != t)
-        return tarn_fail("%s: %s %d lives on another tape", who, what, j);
-    if (!tarn__is_float(x->dtype))
-        return tarn_fail("%s: %s %d is %s, expected f32 or f64", who, what, j, tarn_dtype_name(x->dtype));
-    return true;
-}
-
 static bool arguments_valid(const tarn_tape *t, const tarn_tensor *loss, int n, tarn_tensor *const *inputs,
                             tarn_tensor *const *vectors, tarn_tensor *const *products)
 {
-    if (!tarn__usable(who, t, "tape") || !tarn__usable(who, loss, "loss") || !tarn__usable(who, inputs, "inputs") ||
-        !tarn__usable(who, vectors, "vectors") || !tarn__usable(who, products, "products"))
+    if (!tarn__usable(who, t, "tape") || !tarn__lives_on(who, "loss", t, loss) ||
+        !tarn__usable(who, inputs, "inputs") || !tarn__usable(who, vectors, "vectors") ||
+        !tarn__usable(who, products, "products"))
         return false;
     if (n < 1)
         return tarn_fail("%s: %d inputs, expected 1 or more", who, n);
-    if (loss->tape && loss->tape != t)
-        return tarn_fail("%s: the loss lives on another tape", who);
     if (loss->numel != 1 || !tarn__is_float(loss->dtype))
         return tarn_fail("%s: the loss is %s%s, expected one f32 or f64 element", who, tarn_dtype_name(loss->dtype),
                          TARN__SHAPE_TEXT(loss));
     for (int j = 0; j < n; j++) {
-        if (!is_one_of("input", j, t, inputs[j]) || !is_one_of("vector", j, t, vectors[j]))
+        if (!tarn__is_differentiable(who, "input", j, t, inputs[j]) ||
+            !tarn__is_differentiable(who, "vector", j, t, vectors[j]))
             return false;
         if (!tarn__same_shape(vectors[j], inputs[j]) || vectors[j]->dtype != inputs[j]->dtype)
             return tarn_fail("%s: vector %d is %s%s, expected its input's %s%s", who, j,

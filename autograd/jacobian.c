@@ -4,10 +4,9 @@ static const char who[] = "tarn_jacobian_new";
 
 static bool arguments_valid(const tarn_tape *t, const tarn_tensor *output, const tarn_tensor *input)
 {
-    if (!tarn__usable(who, t, "tape") || !tarn__usable(who, output, "output") || !tarn__usable(who, input, "input"))
+    if (!tarn__usable(who, t, "tape") || !tarn__lives_on(who, "output", t, output) ||
+        !tarn__lives_on(who, "input", t, input))
         return false;
-    if ((output->tape && output->tape != t) || (input->tape && input->tape != t))
-        return tarn_fail("%s: the %s lives on another tape", who, input->tape && input->tape != t ? "input" : "output");
     if (!tarn__is_float(output->dtype) || !tarn__is_float(input->dtype))
         return tarn_fail("%s: output %s and input %s, expected f32 or f64", who, tarn_dtype_name(output->dtype),
                          tarn_dtype_name(input->dtype));

@@ -5,9 +5,14 @@ enum { IN_ARENA = 256 }; /* bytes: a place in the pool costs as much */
 
 /* ---- memory ---- */
 
+static size_t bytes_now(const tarn_tape *t)
+{
+    return t->pool.used + t->arena.used + t->records.taken * sizeof(tarn_tensor);
+}
+
 void tarn__note_peak(tarn_tape *t)
 {
-    size_t now = t->pool.used + t->arena.used;
+    size_t now = bytes_now(t);
     if (now > t->peak)
         t->peak = now;
 }
@@ -42,7 +47,7 @@ tarn_memory tarn_tape_memory(const tarn_tape *t)
 {
     if (!t)
         return (tarn_memory){0, 0};
-    size_t now = t->pool.used + t->arena.used;
+    size_t now = bytes_now(t);
     return (tarn_memory){.bytes = now, .peak = now > t->peak ? now : t->peak};
 }
 
@@ -60,7 +65,7 @@ size_t tarn_tape_peak_bytes(const tarn_tape *t)
 
 bool tarn_keep(tarn_tensor *x)
 {
-    if (!tarn__usable("tarn_keep", x, "x"))
+    if (!tarn__tensor_usable("tarn_keep", x, "x"))
         return false;
     if (x->node)
         x->kept = true;

@@ -32,7 +32,7 @@ bool tarn__objective_begin(tarn__evaluation *e, const char *who, const tarn_obje
     *e = (tarn__evaluation){.who = who, .f = f};
     if (!is_usable(who, f))
         return false;
-    if (f->tape->arena.used > 0)
+    if (tarn_tape_bytes(f->tape) > 0)
         return tarn_fail(
             "%s: something lies on the objective's tape, and would go: reset it, or give the objective another", who);
     e->numel = tarn_params_numel(f->params);
@@ -109,7 +109,7 @@ bool tarn__objective_gradient(tarn__evaluation *e, double *gradient, double *val
 
 bool tarn__is_point(const char *who, const char *what, const tarn_tensor *x, int64_t numel)
 {
-    if (!tarn__usable(who, x, what))
+    if (!tarn__tensor_usable(who, x, what))
         return false;
     if (x->dtype == TARN_F64 && x->ndim == 1 && x->shape[0] == numel)
         return true;

@@ -236,7 +236,7 @@ TARN_API tarn_tensor *tarn_global_max_pool2d(tarn_tape *t, tarn_tensor *x);
 
 /* ---- normalization and noise ---- */
 
-/* Where BatchNorm keeps its running statistics: f32 or f64 leaves of the caller's or of a store. */
+/* Where BatchNorm keeps its running statistics: f32 or f64 leaves of the caller's, of a store or of the tape. */
 typedef struct tarn_running_stats {
     tarn_tensor *mean;    /* [C] */
     tarn_tensor *var;     /* [C], unbiased */
@@ -265,7 +265,7 @@ TARN_API tarn_tensor *tarn_batchnorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *
 TARN_API tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
                                               const tarn_running_stats *running, const tarn_batchnorm_opts *opts);
 
-/* Where Batch Renormalization keeps its moving averages: leaves of the caller's or of a store. */
+/* Where Batch Renormalization keeps its moving averages: leaves of the caller's, of a store or of the tape. */
 typedef struct tarn_renorm_stats {
     tarn_tensor *mean;    /* [C], mu, of x's dtype */
     tarn_tensor *std;     /* [C], sigma: the average of sqrt(var + eps), biased, not of the variance */
@@ -326,7 +326,7 @@ TARN_API tarn_tensor *tarn_weightnorm(tarn_tape *t, tarn_tensor *v, tarn_tensor 
 /* Spectral normalization (Miyato et al. 2018, 1802.05957, equation 8 and algorithm 1; the norm is Yoshida & Miyato's,
  * 2017, 1705.10941): w / sigma, w [...,out] taken as a matrix W [in,out], in the product of all sizes but the last, and
  * sigma = v^T W u, which is W's largest singular value once u [out] and v [in] have converged to its vectors. They are
- * leaves of the caller's or of a store, of w's dtype. On a tape in training, when it runs, once, they take that many
+ * leaves of the caller's, of a store or of the tape, of w's dtype. On a tape in training, when it runs, once, they take that many
  * steps of the power iteration, v = W u / |W u|, u = W^T v / |W^T v|, and sigma uses what comes out; in evaluation they
  * are used as they are. To the gradient u and v are constants, as in the paper's equation 9 (and in PyTorch). A w of
  * zeros gives NaN. iterations is 0 or more. */

@@ -248,7 +248,7 @@ bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool dropping
 
 bool tarn_run(tarn_tensor *x)
 {
-    return tarn__usable("tarn_run", x, "x") && tarn__realize(x);
+    return tarn__tensor_usable("tarn_run", x, "x") && tarn__realize(x);
 }
 
 /* ---- for the ops ---- */

@@ -63,10 +63,8 @@ TARN__OP(iterate_op, "spectral_iterate", iterate_shape, iterate_run, NULL, .cons
 
 static bool is_vector(const char *what, const tarn_tape *t, const tarn_tensor *w, const tarn_tensor *x, int64_t size)
 {
-    if (!x)
-        return tarn_fail("tarn_spectralnorm: %s is NULL", what);
-    if (x->node || x->root || (x->tape && x->tape != t))
-        return tarn_fail("tarn_spectralnorm: %s was computed by an op or lives on another tape, expected a leaf", what);
+    if (!tarn__is_state("tarn_spectralnorm", what, t, x))
+        return false;
     if (x->ndim != 1 || x->shape[0] != size || x->dtype != w->dtype)
         return tarn_fail("tarn_spectralnorm: %s is %s%s, expected %s[%" PRId64 "] for w %s", what,
                          tarn_dtype_name(x->dtype), TARN__SHAPE_TEXT(x), tarn_dtype_name(w->dtype), size,

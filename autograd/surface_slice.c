@@ -186,7 +186,7 @@ double tarn_slice_project(tarn_tensor *origin, tarn_tensor *d, tarn_tensor *e, t
                           double coordinates[2])
 {
     static const char who[] = "tarn_slice_project";
-    if (!tarn__usable(who, origin, "origin") || !tarn__usable(who, coordinates, "coordinates"))
+    if (!tarn__tensor_usable(who, origin, "origin") || !tarn__usable(who, coordinates, "coordinates"))
         return NAN;
     int64_t n = origin->numel;
     const double *v[4] = {tarn__vector_of(who, "origin", origin, n)};

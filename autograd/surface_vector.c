@@ -140,7 +140,7 @@ bool tarn_direction_normalize(tarn_params *params, tarn_tensor *direction, const
 tarn_tensor *tarn_direction_between_new(tarn_tensor *from, tarn_tensor *to)
 {
     static const char who[] = "tarn_direction_between_new";
-    if (!tarn__usable(who, from, "from"))
+    if (!tarn__tensor_usable(who, from, "from"))
         return NULL;
     const double *a = tarn__vector_of(who, "from", from, from->numel),
                  *b = a ? tarn__vector_of(who, "to", to, from->numel) : NULL;

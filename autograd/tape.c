@@ -17,6 +17,19 @@ const tarn_op *const *tarn__all_ops(size_t *count)
 
 /* ---- the tape ---- */
 
+static bool compute(tarn_tensor *x)
+{
+    return tarn__run_all(x->tape, 1, &x, false);
+}
+
+static void *allocate_on_tape(tarn_tensor *x, size_t bytes)
+{
+    tarn_tape *t = x->tape;
+    tarn__chunk *chunk = tarn__pool_take(&t->pool, &t->arena, bytes);
+    tarn__note_peak(t);
+    return chunk ? chunk->data : NULL;
+}
+
 tarn_tape *tarn_tape_new(void)
 {
     if (tarn_error() || !tarn__isa_is_known("tarn_tape_new"))
@@ -26,6 +39,7 @@ tarn_tape *tarn_tape_new(void)
         tarn_fail("tarn_tape_new: no memory");
         return NULL;
     }
+    t->home = (tarn__home){0, compute, allocate_on_tape};
     t->training = t->grad = t->fusion = true;
     t->keep_below = TARN__SMALL;
     return t;
@@ -37,6 +51,7 @@ void tarn_tape_free(tarn_tape *t)
         return;
     tarn__pool_free(&t->pool);
     tarn__arena_free(&t->arena);
+    tarn__records_free(&t->records);
     tarn__release(t->nodes);
     tarn__release(t);
 }
@@ -48,11 +63,12 @@ void tarn_tape_reset(tarn_tape *t)
     tarn__note_peak(t);
     t->count = 0;
     t->transformed = NULL;
-    t->resets++;
+    t->home.resets++;
     t->lingering = false;
     t->segment = NULL;
     tarn__pool_reset(&t->pool);
     tarn__arena_reset(&t->arena);
+    tarn__records_reset(&t->records);
 }
 
 void tarn_tape_set_training(tarn_tape *t, bool training)
@@ -106,30 +122,17 @@ size_t tarn_tape_nodes(const tarn_tape *t)
 
 /* ---- tensors on the tape ---- */
 
-static bool compute(tarn_tensor *x)
-{
-    return tarn__run_all(x->tape, 1, &x, false);
-}
-
-static void *allocate_on_tape(tarn_tensor *x, size_t bytes)
-{
-    tarn_tape *t = x->tape;
-    tarn__chunk *chunk = tarn__pool_take(&t->pool, &t->arena, bytes);
-    tarn__note_peak(t);
-    return chunk ? chunk->data : NULL;
-}
-
 /* A tensor record without elements. The caller says what failed. */
 static tarn_tensor *record_new(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape)
 {
-    tarn_tensor *x = tarn__arena_allocate_record(&t->arena, sizeof *x, offsetof(tarn_tensor, shape));
+    tarn_tensor *x = tarn__record_take(&t->records, t->home.resets, offsetof(tarn_tensor, shape));
     if (!x)
         return NULL;
     tarn__set_shape(x, dtype, ndim, shape);
     x->owner = TARN__OWNED_BY_TAPE;
     x->tape = t;
-    x->compute = compute;
-    x->allocate = allocate_on_tape;
+    x->home = &t->home;
+    x->born = t->home.resets;
     return x;
 }
 
@@ -140,10 +143,13 @@ tarn_tensor *tarn__tape_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, in
         return NULL;
     tarn_tensor *x = record_new(t, dtype, ndim, shape);
     if (!x || !tarn__elements_take(x)) {
+        if (x)
+            tarn__record_give(&t->records, x);
         tarn_fail("%s: no memory for %s%s", who, tarn_dtype_name(dtype), tarn__shape_text_of(ndim, shape).text);
         return NULL;
     }
     x->ready = true;
+    tarn__record_keep(&t->records, x);
     return x;
 }
 
@@ -228,12 +234,27 @@ bool tarn__inputs_usable(const char *who, const tarn_tape *t, int n_in, tarn_ten
     if (!t)
         return tarn_fail("tarn_%s: tape is NULL", who);
     for (int i = 0; i < n_in; i++) {
-        if (!in[i])
-            return tarn_fail("tarn_%s: input %d is NULL", who, i);
-        if (in[i]->tape && in[i]->tape != t)
-            return tarn_fail("tarn_%s: input %d lives on another tape", who, i);
+        if (in[i] && (!in[i]->tape || (in[i]->tape == t && in[i]->born == t->home.resets)))
+            continue;
+        char name[64], what[32];
+        snprintf(name, sizeof name, "tarn_%s", who);
+        snprintf(what, sizeof what, "input %d", i);
+        return tarn__lives_on(name, what, t, in[i]);
     }
     return true;
+}
+
+bool tarn__lives_on(const char *who, const char *what, const tarn_tape *t, const tarn_tensor *x)
+{
+    if (!tarn__tensor_usable(who, x, what))
+        return false;
+    return !x->tape || x->tape == t || tarn_fail("%s: %s lives on another tape", who, what);
+}
+
+bool tarn__is_state(const char *who, const char *what, const tarn_tape *t, const tarn_tensor *x)
+{
+    return tarn__lives_on(who, what, t, x) &&
+           (!x->node || tarn_fail("%s: %s was computed by an op, expected a leaf", who, what));
 }
 
 static bool append(tarn_tape *t, tarn_node *n)
@@ -251,6 +272,8 @@ static bool append(tarn_tape *t, tarn_node *n)
     }
     n->id = t->count;
     t->nodes[t->count++] = n;
+    for (int i = 0; i < n->n_out; i++)
+        tarn__record_keep(&t->records, n->out[i]);
     return true;
 }
 
@@ -299,6 +322,8 @@ tarn_tensor *tarn__apply(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor 
     if (!n || (op->shape(n) && !append(t, n)))
         tarn_fail("tarn_%s: no memory to record it", op->name);
     if (tarn_error()) {
+        for (int i = 0; n && i < n->n_out; i++)
+            tarn__record_give(&t->records, n->out[i]);
         tarn__arena_release(&t->arena, mark);
         return NULL;
     }

@@ -22,11 +22,15 @@ typedef struct tarn_tape tarn_tape;
 /* An empty tape: training on, gradients on, eager off. NULL with an error when there is no memory. */
 TARN_API tarn_tape *tarn_tape_new(void);
 
-/* Frees the tape and every tensor on it. NULL is fine. */
+/* Frees the tape and every tensor on it, which nobody may use any more. NULL is fine. */
 TARN_API void tarn_tape_free(tarn_tape *tape);
 
 /* Lets go of every tensor on the tape, and keeps the memory for what comes next: after its first step, a loop
- * that repeats itself takes nothing from the heap. Works while an error is pending. NULL is fine. */
+ * that repeats itself takes nothing from the heap. Works while an error is pending. NULL is fine.
+ *
+ * To read, write or record with a tensor that was let go is an error which says so, whatever the tape has recorded since:
+ * until the tape is reset a second time, and as long as there is no new tensor in its place, which from then on there may
+ * be. Pointers from tarn_data() are not watched over. */
 TARN_API void tarn_tape_reset(tarn_tape *tape);
 
 /* Training (the default) or evaluation: what BatchNorm and dropout do when they are recorded from here on. */

@@ -8,15 +8,29 @@
 /* A convolution's weights in another form (autograd/conv2d.c). */
 typedef struct tarn__transformed tarn__transformed;
 
+/* The records of tensors (record.c): taken from memory that nothing else has, the longest unused first, and never before
+ * two resets have passed. After a first round, rounds of the same length take nothing from the heap. */
+typedef struct tarn__slab tarn__slab;
+
+typedef struct tarn__records {
+    tarn__slab *slab;             /* newest; each links to the one before it */
+    tarn_tensor *oldest, *newest; /* those that were recorded, linked by age */
+    tarn_tensor *spare;           /* those that nobody has seen, linked */
+    size_t total;                 /* in all slabs */
+    size_t taken, most;           /* recorded since the reset; at most between two resets */
+} tarn__records;
+
 struct tarn_tape {
-    tarn__arena arena;    /* records, and values of a few bytes */
+    tarn__home home;   /* of its tensors */
+    tarn__arena arena; /* nodes, and values of a few bytes */
+    tarn__records records;
     tarn__pool pool;      /* values and scratch memory */
     size_t peak;          /* bytes of both, at most */
     tarn__chunk *scratch; /* of the node that is running, linked */
     tarn_node **nodes;    /* in the order of recording, which is an order of dependence */
     size_t count, capacity;
     size_t keep_below; /* TARN__SMALL */
-    size_t resets, differentiations;
+    size_t differentiations;
     tarn__transformed *transformed; /* linked */
     tarn__segment *segment;         /* that is being recorded */
     int rules;                      /* how many gradient rules are recording, one inside the other */
@@ -25,6 +39,31 @@ struct tarn_tape {
     bool dropping;  /* the run under way is tarn_backward's: what nobody will read goes at once */
     bool lingering; /* something that nobody will read is still there */
 };
+
+/* A record, its first bytes zeroed, which must be kept or given back; NULL (no error) when there is no memory. */
+tarn_tensor *tarn__record_take(tarn__records *r, uint64_t now, size_t zeroed);
+void tarn__record_give(tarn__records *r, tarn_tensor *x);
+void tarn__records_reset(tarn__records *r);
+void tarn__records_free(tarn__records *r);
+
+static inline void tarn__record_keep(tarn__records *r, tarn_tensor *x)
+{
+    if (r->oldest)
+        r->newest->later = x;
+    else
+        r->oldest = x;
+    r->newest = x;
+    r->taken++;
+}
+
+/* x is a leaf that lives on no tape, or lives on t, and no reset has let it go; else an error. */
+bool tarn__lives_on(const char *who, const char *what, const tarn_tape *t, const tarn_tensor *x);
+
+/* The same; and a leaf, in which an op may keep a state. */
+bool tarn__is_state(const char *who, const char *what, const tarn_tape *t, const tarn_tensor *x);
+
+/* As tarn__lives_on, of "KIND i", which is f32 or f64 besides. (grad.c) */
+bool tarn__is_differentiable(const char *who, const char *kind, int i, const tarn_tape *t, const tarn_tensor *x);
 
 /* The leaf whose memory x shows: x itself, the leaf that x is a view of, or NULL. */
 const tarn_tensor *tarn__leaf_behind(const tarn_tensor *x);

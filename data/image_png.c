@@ -11,7 +11,7 @@ enum { FILTERS = 5, HEAD_BYTES = 8 + 25, TAIL_BYTES = 4 + 12 };
 
 bool tarn__image_usable(const char *who, tarn_tensor *image, int64_t *channels)
 {
-    if (!tarn__usable(who, image, "image"))
+    if (!tarn__tensor_usable(who, image, "image"))
         return false;
     if (image->dtype != TARN_U8 || image->ndim < 2 || image->ndim > 3)
         return tarn_fail("%s: %s%s, expected u8 [H,W] or [H,W,C]", who, tarn_dtype_name(image->dtype),

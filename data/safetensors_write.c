@@ -95,6 +95,8 @@ static bool collect(const char *who, size_t n, const char *const *names, tarn_te
             return tarn_fail("%s: \"" TARN__ST_METADATA "\" cannot be a tensor's name", who);
         if (!tensors[i])
             return tarn_fail("%s: tensor %zu (\"%s\") is NULL", who, i, tarn__safe_text_of(names[i]).text);
+        if (tarn__is_gone(tensors[i]))
+            return tarn__gone_fail(who, tarn__safe_text_of(names[i]).text);
         items[i] = (item){names[i], tarn__st_dtype_of(tensors[i]->dtype), tensors[i], tarn__bytes(tensors[i])};
         order[i] = &items[i];
     }

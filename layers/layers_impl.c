@@ -52,7 +52,7 @@ bool tarn__add_parts(const char *who, tarn_params *params, const char *name, int
 
 bool tarn__applicable(const char *who, const tarn_tape *t, const void *layer, bool ready, const tarn_tensor *x)
 {
-    if (!tarn__usable(who, t, "tape") || !tarn__usable(who, layer, "layer") || !tarn__usable(who, x, "x"))
+    if (!tarn__usable(who, t, "tape") || !tarn__usable(who, layer, "layer") || !tarn__tensor_usable(who, x, "x"))
         return false;
     return ready ? true : tarn_fail("%s: the layer was not initialized", who);
 }

@@ -67,12 +67,6 @@ void *tarn__arena_allocate_small(tarn__arena *arena, size_t bytes)
     return record ? memset(record, 0, bytes) : NULL;
 }
 
-void *tarn__arena_allocate_record(tarn__arena *arena, size_t bytes, size_t zeroed)
-{
-    void *record = arena_bump(arena, bytes, SMALL_ALIGN);
-    return record ? memset(record, 0, zeroed) : NULL;
-}
-
 tarn__arena_mark tarn__arena_set_mark(const tarn__arena *arena)
 {
     return (tarn__arena_mark){arena->current, arena->current ? arena->current->used : 0, arena->used};

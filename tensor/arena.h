@@ -39,9 +39,6 @@ void *tarn__arena_allocate(tarn__arena *arena, size_t bytes);
 /* Small records, aligned to 16 bytes and zeroed. */
 void *tarn__arena_allocate_small(tarn__arena *arena, size_t bytes);
 
-/* The same, zeroed only up to `zeroed` bytes. */
-void *tarn__arena_allocate_record(tarn__arena *arena, size_t bytes, size_t zeroed);
-
 /* Everything allocated after the mark is given back by the release; marks nest. */
 tarn__arena_mark tarn__arena_set_mark(const tarn__arena *arena);
 void tarn__arena_release(tarn__arena *arena, tarn__arena_mark mark);

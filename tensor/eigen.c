@@ -90,7 +90,7 @@ tarn_tensor *tarn_symmetric_eigen_new(tarn_tensor *a, tarn_tensor **vectors)
 {
     if (vectors)
         *vectors = NULL;
-    if (!tarn__usable(who, a, "a"))
+    if (!tarn__tensor_usable(who, a, "a"))
         return NULL;
     if (a->dtype != TARN_F64 || a->ndim != 2 || a->shape[0] != a->shape[1]) {
         tarn_fail("%s: a is %s %s, expected f64 and square", who, tarn_dtype_name(a->dtype), TARN__SHAPE_TEXT(a));

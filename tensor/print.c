@@ -78,7 +78,7 @@ static void print_axis(const layout *l, int axis, int64_t offset)
 
 bool tarn_print(FILE *file, tarn_tensor *x)
 {
-    if (!tarn__usable("tarn_print", file, "file") || !tarn__usable("tarn_print", x, "x") || !tarn__realize(x))
+    if (!tarn__usable("tarn_print", file, "file") || !tarn__tensor_usable("tarn_print", x, "x") || !tarn__realize(x))
         return false;
     layout l = {.x = x, .file = file, .summary = x->numel > SUMMARY_FROM};
     strcpy(l.format, tarn__is_float(x->dtype) ? "%.6g" : "%.0f");

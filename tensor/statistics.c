@@ -9,7 +9,7 @@
 
 static bool is_sample(const char *who, tarn_tensor *x)
 {
-    if (!tarn__usable(who, x, "x"))
+    if (!tarn__tensor_usable(who, x, "x"))
         return false;
     if (!tarn__is_float(x->dtype))
         return tarn_fail("%s: x is %s, expected f32 or f64", who, tarn_dtype_name(x->dtype));
@@ -40,7 +40,7 @@ static double quantile(const double *sorted, int64_t n, double q)
 bool tarn_quantiles(tarn_tensor *x, int n, const double *q, double *out)
 {
     static const char who[] = "tarn_quantiles";
-    if (!tarn__usable(who, x, "x") || !tarn__usable(who, q, "q") || !tarn__usable(who, out, "out"))
+    if (!tarn__tensor_usable(who, x, "x") || !tarn__usable(who, q, "q") || !tarn__usable(who, out, "out"))
         return false;
     if (n < 1)
         return tarn_fail("%s: n is %d, expected 1 or more", who, n);
@@ -97,7 +97,7 @@ static int64_t bin_of(const bins *b, double value)
 bool tarn_histogram(tarn_tensor *x, int64_t count, double low, double high, int64_t *counts)
 {
     static const char who[] = "tarn_histogram";
-    if (!tarn__usable(who, x, "x") || !tarn__usable(who, counts, "counts"))
+    if (!tarn__tensor_usable(who, x, "x") || !tarn__usable(who, counts, "counts"))
         return false;
     if (count < 1)
         return tarn_fail("%s: %" PRId64 " bins, expected 1 or more", who, count);

@@ -34,6 +34,17 @@ bool tarn__usable(const char *who, const void *pointer, const char *what)
     return !tarn_error() && tarn__isa_is_known(who);
 }
 
+bool tarn__gone_fail(const char *who, const char *what)
+{
+    return tarn_fail("%s: %s was let go by tarn_tape_reset: read it before, or keep a copy (tarn_tensor_clone)", who,
+                     what);
+}
+
+bool tarn__tensor_usable(const char *who, const tarn_tensor *x, const char *what)
+{
+    return tarn__usable(who, x, what) && (!tarn__is_gone(x) || tarn__gone_fail(who, what));
+}
+
 /* ---- making ---- */
 
 uint64_t tarn__new_id(void)
@@ -97,7 +108,7 @@ tarn_tensor *tarn_tensor_wrap(tarn_dtype dtype, int ndim, const int64_t *shape, 
 
 tarn_tensor *tarn_tensor_clone(tarn_tensor *x)
 {
-    if (!tarn__usable("tarn_tensor_clone", x, "x") || !tarn__realize(x))
+    if (!tarn__tensor_usable("tarn_tensor_clone", x, "x") || !tarn__realize(x))
         return NULL;
     tarn_tensor *copy = tensor_allocate("tarn_tensor_clone", x->dtype, x->ndim, x->shape, true);
     if (copy)
@@ -190,12 +201,12 @@ bool tarn_is_contiguous(const tarn_tensor *x)
 
 bool tarn__realize(tarn_tensor *x)
 {
-    return x->ready || x->compute(x);
+    return x->ready || x->home->compute(x);
 }
 
 const void *tarn_data(tarn_tensor *x)
 {
-    if (!tarn__usable("tarn_data", x, "x") || !tarn__realize(x))
+    if (!tarn__tensor_usable("tarn_data", x, "x") || !tarn__realize(x))
         return NULL;
     if (tarn_is_contiguous(x)) {
         if (x->node)
@@ -204,7 +215,7 @@ const void *tarn_data(tarn_tensor *x)
     }
     uint64_t version = x->root ? x->root->version : 0;
     if (!x->packed)
-        x->packed = x->allocate ? x->allocate(x, tarn__bytes(x)) : tarn__allocate(tarn__bytes(x));
+        x->packed = x->home ? x->home->allocate(x, tarn__bytes(x)) : tarn__allocate(tarn__bytes(x));
     else if (x->packed_version == version)
         return x->packed;
     if (!x->packed) {
@@ -220,7 +231,7 @@ const void *tarn_data(tarn_tensor *x)
 
 static bool writable(const char *who, const tarn_tensor *x)
 {
-    if (!tarn__usable(who, x, "x"))
+    if (!tarn__tensor_usable(who, x, "x"))
         return false;
     return x->node ? tarn_fail("%s: %s was computed by an op, and cannot be written", who, TARN__SHAPE_TEXT(x)) : true;
 }
@@ -273,7 +284,7 @@ void tarn__store(tarn_tensor *x, int64_t offset, double value)
 
 double tarn_item(tarn_tensor *x)
 {
-    if (!tarn__usable("tarn_item", x, "x"))
+    if (!tarn__tensor_usable("tarn_item", x, "x"))
         return NAN;
     if (x->numel != 1) {
         tarn_fail("tarn_item: %s has %" PRId64 " elements, expected 1", TARN__SHAPE_TEXT(x), x->numel);
@@ -284,7 +295,7 @@ double tarn_item(tarn_tensor *x)
 
 double tarn_at(tarn_tensor *x, const int64_t *index)
 {
-    if (!tarn__usable("tarn_at", x, "x") || (x->ndim > 0 && !tarn__usable("tarn_at", index, "index")))
+    if (!tarn__tensor_usable("tarn_at", x, "x") || (x->ndim > 0 && !tarn__usable("tarn_at", index, "index")))
         return NAN;
     int64_t offset = 0;
     for (int i = 0; i < x->ndim; i++) {
@@ -300,7 +311,7 @@ double tarn_at(tarn_tensor *x, const int64_t *index)
 
 bool tarn_copy(tarn_tensor *dst, tarn_tensor *src)
 {
-    if (!writable("tarn_copy", dst) || !tarn__usable("tarn_copy", src, "src"))
+    if (!writable("tarn_copy", dst) || !tarn__tensor_usable("tarn_copy", src, "src"))
         return false;
     if (!tarn__same_shape(dst, src))
         return tarn_fail("tarn_copy: %s into %s: the shapes differ", TARN__SHAPE_TEXT(src), TARN__SHAPE_TEXT(dst));

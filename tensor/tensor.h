@@ -4,8 +4,8 @@
  * row-major order: the last axis lies along memory, and is the feature axis (images are [N,H,W,C]).
  *
  * Who owns what: a tensor from a function named _new, _from, _wrap, _clone or _load is the caller's, to be
- * freed with tarn_tensor_free(); what an op returns lives on its tape until tarn_tape_reset(); a parameter
- * lives in its store. A tensor on a tape may be pending: reading it (tarn_data, tarn_item, ...) computes it
+ * freed with tarn_tensor_free(); what an op returns lives on its tape until tarn_tape_reset(), and using it
+ * later is an error (autograd/tape.h says how long that is seen); a parameter lives in its store. A tensor on a tape may be pending: reading it (tarn_data, tarn_item, ...) computes it
  * first. */
 #ifndef TARN_TENSOR_H
 #define TARN_TENSOR_H
@@ -86,7 +86,8 @@ TARN_API tarn_tensor *tarn_tensor_uniform_new(tarn_dtype dtype, int ndim, const 
 TARN_API void tarn_tensor_free(tarn_tensor *x);
 
 /* ---- asking ---- */
-/* These never compute anything and set no error. Of NULL: TARN_F32, 0, 0, NULL, 0. */
+/* These never compute anything and set no error. Of NULL: TARN_F32, 0, 0, NULL, 0. Of
+ * what a reset has let go the answers mean nothing. */
 
 TARN_API tarn_dtype tarn_tensor_dtype(const tarn_tensor *x);
 TARN_API int tarn_ndim(const tarn_tensor *x);

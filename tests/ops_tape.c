@@ -282,7 +282,7 @@ static void backward_says_what_does_not_fit(void **state)
     assert_false(tarn_backward(t, tarn_square(t, a)));
     ops_expect_error("tarn_backward: the loss is f64[2], expected one f32 or f64 element");
     assert_false(tarn_backward(u, total(t, a)));
-    ops_expect_error("tarn_backward: the loss lives on another tape");
+    ops_expect_error("tarn_backward: loss lives on another tape");
     assert_false(tarn_backward(NULL, total(t, a)));
     ops_expect_error("tarn_backward: tape is NULL");
     assert_false(tarn_backward(t, NULL));
