@@ -34,7 +34,7 @@ bool tarn_batch_renorm_init(tarn_batch_renorm_layer *l, tarn_params *params, con
 tarn_tensor *tarn_batch_renorm_apply(tarn_tape *t, const tarn_batch_renorm_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_batch_renorm_apply";
-    if (!tarn__applicable(who, t, l, l && l->gamma, x) || !tarn__has_channels(who, x, l->gamma->shape[0]))
+    if (!tarn__applicable(who, t, l, l && l->gamma, x) || !tarn__takes(who, x, l->gamma->shape[0], l->gamma))
         return NULL;
     return tarn_batch_renorm(t, x, l->gamma, l->beta, &l->running, &l->opts);
 }

@@ -2,7 +2,6 @@
 #include "layers/layers_impl.h"
 #include "tensor/tensor_impl.h"
 
-#include <inttypes.h>
 #include <math.h>
 
 static bool add_and_fill(tarn_batchnorm_layer *l, tarn_params *params, const char *name, int64_t channels)
@@ -40,12 +39,7 @@ bool tarn_batchnorm_init(tarn_batchnorm_layer *l, tarn_params *params, const cha
 tarn_tensor *tarn_batchnorm_apply(tarn_tape *t, const tarn_batchnorm_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_batchnorm_apply";
-    if (!tarn__applicable(who, t, l, l && l->gamma, x))
+    if (!tarn__applicable(who, t, l, l && l->gamma, x) || !tarn__takes(who, x, l->gamma->shape[0], l->gamma))
         return NULL;
-    int64_t channels = l->gamma->shape[0];
-    if (x->ndim < 1 || x->shape[x->ndim - 1] != channels) {
-        tarn_fail("%s: x %s with %s: expected [...,%" PRId64 "]", who, TARN__SHAPE_TEXT(x), l->gamma->name, channels);
-        return NULL;
-    }
     return tarn_batchnorm(t, x, l->gamma, l->beta, &l->running, &l->opts);
 }

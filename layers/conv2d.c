@@ -52,13 +52,8 @@ bool tarn_conv2d_init(tarn_conv2d_layer *l, tarn_params *params, const char *nam
 tarn_tensor *tarn_conv2d_apply(tarn_tape *t, const tarn_conv2d_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_conv2d_apply";
-    if (!tarn__applicable(who, t, l, l && l->weight, x))
+    if (!tarn__applicable(who, t, l, l && l->weight, x) || !tarn__takes_image(who, x, l))
         return NULL;
-    int64_t in = l->weight->shape[2] * l->conv.groups;
-    if (x->ndim != 4 || x->shape[3] != in) {
-        tarn_fail("%s: x %s with %s: expected [N,H,W,%" PRId64 "]", who, TARN__SHAPE_TEXT(x), l->weight->name, in);
-        return NULL;
-    }
     tarn_tensor *y = tarn_conv2d(t, x, l->weight, &l->conv);
     return l->bias ? tarn_add(t, y, l->bias) : y;
 }

@@ -24,7 +24,7 @@ bool tarn_groupnorm_init(tarn_groupnorm_layer *l, tarn_params *params, const cha
 tarn_tensor *tarn_groupnorm_apply(tarn_tape *t, const tarn_groupnorm_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_groupnorm_apply";
-    if (!tarn__applicable(who, t, l, l && l->channels > 0, x) || !tarn__has_channels(who, x, l->channels))
+    if (!tarn__applicable(who, t, l, l && l->channels > 0, x) || !tarn__takes(who, x, l->channels, l->gamma))
         return NULL;
     return tarn_groupnorm(t, x, l->groups, l->gamma, l->beta, l->eps);
 }

@@ -19,7 +19,7 @@ bool tarn_instancenorm_init(tarn_instancenorm_layer *l, tarn_params *params, con
 tarn_tensor *tarn_instancenorm_apply(tarn_tape *t, const tarn_instancenorm_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_instancenorm_apply";
-    if (!tarn__applicable(who, t, l, l && l->channels > 0, x) || !tarn__has_channels(who, x, l->channels))
+    if (!tarn__applicable(who, t, l, l && l->channels > 0, x) || !tarn__takes(who, x, l->channels, l->gamma))
         return NULL;
     return tarn_instancenorm(t, x, l->gamma, l->beta, l->eps);
 }

@@ -19,7 +19,7 @@ bool tarn_layernorm_init(tarn_layernorm_layer *l, tarn_params *params, const cha
 tarn_tensor *tarn_layernorm_apply(tarn_tape *t, const tarn_layernorm_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_layernorm_apply";
-    if (!tarn__applicable(who, t, l, l && l->channels > 0, x) || !tarn__has_channels(who, x, l->channels))
+    if (!tarn__applicable(who, t, l, l && l->channels > 0, x) || !tarn__takes(who, x, l->channels, l->gamma))
         return NULL;
     return tarn_layernorm(t, x, l->gamma, l->beta, l->eps);
 }

@@ -8,7 +8,8 @@
  * The caller owns the struct, may read its fields, and keeps it as long as it is applied; the store owns the tensors
  * in it. An _init that fails returns false with an error, and leaves the struct all zeros. An _apply returns a tensor
  * on the tape, or NULL with an error: for a NULL argument, a layer that was not initialized, or an x that does not
- * fit. A layer's options follow the rule that 0 means the default and NULL every default. */
+ * fit: in shape, or in dtype, which is that of the store (a layer without parameters takes f32 and f64). A layer's
+ * options follow the rule that 0 means the default and NULL every default. */
 #ifndef TARN_LAYERS_H
 #define TARN_LAYERS_H
 

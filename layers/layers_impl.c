@@ -73,17 +73,29 @@ bool tarn__add_affine(const char *who, tarn_params *params, const char *name, in
            (no_affine || tarn_fill(*gamma, 1));
 }
 
-bool tarn__has_channels(const char *who, const tarn_tensor *x, int64_t channels)
+static bool not_taken(const char *who, const tarn_tensor *x, const char *axes, int64_t channels,
+                      const tarn_tensor *part)
 {
-    return x->ndim >= 1 && x->shape[x->ndim - 1] == channels
-               ? true
-               : tarn_fail("%s: x is %s, expected [...,%" PRId64 "]", who, TARN__SHAPE_TEXT(x), channels);
+    const char *name = part ? part->name : NULL; /* a weight that an op computed has none */
+    return tarn_fail("%s: x is %s%s, expected %s[%s,%" PRId64 "]%s%s", who, tarn_dtype_name(x->dtype),
+                     TARN__SHAPE_TEXT(x), part ? tarn_dtype_name(part->dtype) : "f32 or f64 ", axes, channels,
+                     name ? " for " : "", name ? name : "");
 }
 
-bool tarn__is_image_of(const char *who, const tarn_tensor *x, const tarn_conv2d_layer *conv)
+static bool has_dtype(const tarn_tensor *x, const tarn_tensor *part)
+{
+    return part ? x->dtype == part->dtype : tarn__is_float(x->dtype);
+}
+
+bool tarn__takes(const char *who, const tarn_tensor *x, int64_t channels, const tarn_tensor *part)
+{
+    return (x->ndim >= 1 && x->shape[x->ndim - 1] == channels && has_dtype(x, part)) ||
+           not_taken(who, x, "...", channels, part);
+}
+
+bool tarn__takes_image(const char *who, const tarn_tensor *x, const tarn_conv2d_layer *conv)
 {
     int64_t in = conv->weight->shape[2] * conv->conv.groups;
-    return x->ndim == 4 && x->shape[3] == in
-               ? true
-               : tarn_fail("%s: x is %s, expected [N,H,W,%" PRId64 "]", who, TARN__SHAPE_TEXT(x), in);
+    return (x->ndim == 4 && x->shape[3] == in && has_dtype(x, conv->weight)) ||
+           not_taken(who, x, "N,H,W", in, conv->weight);
 }

@@ -23,11 +23,11 @@ bool tarn__add_parts(const char *who, tarn_params *params, const char *name, int
 bool tarn__add_affine(const char *who, tarn_params *params, const char *name, int64_t channels, double eps,
                       bool no_affine, tarn_tensor **gamma, tarn_tensor **beta);
 
-/* x is [...,channels]. */
-bool tarn__has_channels(const char *who, const tarn_tensor *x, int64_t channels);
+/* x is [...,channels], of the dtype of the layer's `part`; NULL: f32 or f64. */
+bool tarn__takes(const char *who, const tarn_tensor *x, int64_t channels, const tarn_tensor *part);
 
-/* x is [N,H,W,in], what the convolution takes. */
-bool tarn__is_image_of(const char *who, const tarn_tensor *x, const tarn_conv2d_layer *conv);
+/* x is [N,H,W,in], of the weight's dtype: what the convolution takes. */
+bool tarn__takes_image(const char *who, const tarn_tensor *x, const tarn_conv2d_layer *conv);
 
 /* The checks at the start of an _apply: nothing is NULL, and no error is pending. `ready` says, of a layer that is
  * not NULL, that its _init has succeeded. */

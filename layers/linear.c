@@ -3,8 +3,6 @@
 #include "layers/layers_impl.h"
 #include "tensor/tensor_impl.h"
 
-#include <inttypes.h>
-
 static bool add_and_fill(tarn_linear_layer *l, tarn_params *params, const char *name, tarn_rng *rng, int64_t in,
                          int64_t out, const tarn_linear_opts *opts)
 {
@@ -49,13 +47,8 @@ static tarn_tensor *rows_times(tarn_tape *t, tarn_tensor *x, tarn_tensor *weight
 tarn_tensor *tarn_linear_apply(tarn_tape *t, const tarn_linear_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_linear_apply";
-    if (!tarn__applicable(who, t, l, l && l->weight, x))
+    if (!tarn__applicable(who, t, l, l && l->weight, x) || !tarn__takes(who, x, l->weight->shape[0], l->weight))
         return NULL;
-    int64_t in = l->weight->shape[0];
-    if (x->ndim < 1 || x->shape[x->ndim - 1] != in) {
-        tarn_fail("%s: x %s with %s: expected [...,%" PRId64 "]", who, TARN__SHAPE_TEXT(x), l->weight->name, in);
-        return NULL;
-    }
     tarn_tensor *y = rows_times(t, x, l->weight);
     return l->bias ? tarn_add(t, y, l->bias) : y;
 }

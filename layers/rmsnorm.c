@@ -19,7 +19,7 @@ bool tarn_rmsnorm_init(tarn_rmsnorm_layer *l, tarn_params *params, const char *n
 tarn_tensor *tarn_rmsnorm_apply(tarn_tape *t, const tarn_rmsnorm_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_rmsnorm_apply";
-    if (!tarn__applicable(who, t, l, l && l->channels > 0, x) || !tarn__has_channels(who, x, l->channels))
+    if (!tarn__applicable(who, t, l, l && l->channels > 0, x) || !tarn__takes(who, x, l->channels, l->gamma))
         return NULL;
     return tarn_rmsnorm(t, x, l->gamma, l->eps);
 }

@@ -80,7 +80,8 @@ bool tarn_spectralnorm_linear_init(tarn_spectralnorm_linear_layer *l, tarn_param
 tarn_tensor *tarn_spectralnorm_linear_apply(tarn_tape *t, const tarn_spectralnorm_linear_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_spectralnorm_linear_apply";
-    if (!tarn__applicable(who, t, l, l && l->u, x) || !tarn__has_channels(who, x, l->linear.weight->shape[0]))
+    if (!tarn__applicable(who, t, l, l && l->u, x) ||
+        !tarn__takes(who, x, l->linear.weight->shape[0], l->linear.weight))
         return NULL;
     const tarn_linear_layer plain = {tarn_spectralnorm(t, l->linear.weight, l->u, l->v, l->iterations), l->linear.bias};
     return plain.weight ? tarn_linear_apply(t, &plain, x) : NULL;
@@ -123,7 +124,7 @@ bool tarn_spectralnorm_conv2d_init(tarn_spectralnorm_conv2d_layer *l, tarn_param
 tarn_tensor *tarn_spectralnorm_conv2d_apply(tarn_tape *t, const tarn_spectralnorm_conv2d_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_spectralnorm_conv2d_apply";
-    if (!tarn__applicable(who, t, l, l && l->u, x) || !tarn__is_image_of(who, x, &l->conv))
+    if (!tarn__applicable(who, t, l, l && l->u, x) || !tarn__takes_image(who, x, &l->conv))
         return NULL;
     tarn_conv2d_layer plain = l->conv;
     plain.weight = tarn_spectralnorm(t, l->conv.weight, l->u, l->v, l->iterations);

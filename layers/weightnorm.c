@@ -53,7 +53,8 @@ bool tarn_weightnorm_linear_init(tarn_weightnorm_linear_layer *l, tarn_params *p
 tarn_tensor *tarn_weightnorm_linear_apply(tarn_tape *t, const tarn_weightnorm_linear_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_weightnorm_linear_apply";
-    if (!tarn__applicable(who, t, l, l && l->g, x) || !tarn__has_channels(who, x, l->linear.weight->shape[0]))
+    if (!tarn__applicable(who, t, l, l && l->g, x) ||
+        !tarn__takes(who, x, l->linear.weight->shape[0], l->linear.weight))
         return NULL;
     const tarn_linear_layer plain = {tarn_weightnorm(t, l->linear.weight, l->g), l->linear.bias};
     return plain.weight ? tarn_linear_apply(t, &plain, x) : NULL;
@@ -84,7 +85,7 @@ bool tarn_weightnorm_conv2d_init(tarn_weightnorm_conv2d_layer *l, tarn_params *p
 tarn_tensor *tarn_weightnorm_conv2d_apply(tarn_tape *t, const tarn_weightnorm_conv2d_layer *l, tarn_tensor *x)
 {
     static const char who[] = "tarn_weightnorm_conv2d_apply";
-    if (!tarn__applicable(who, t, l, l && l->g, x) || !tarn__is_image_of(who, x, &l->conv))
+    if (!tarn__applicable(who, t, l, l && l->g, x) || !tarn__takes_image(who, x, &l->conv))
         return NULL;
     tarn_conv2d_layer plain = l->conv;
     plain.weight = tarn_weightnorm(t, l->conv.weight, l->g);

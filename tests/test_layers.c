@@ -350,7 +350,7 @@ static void sequential_chains(void **state)
     assert_true(tarn_sequential_init(&none, 0, NULL));
     assert_ptr_equal(tarn_sequential_apply(f.t, &none, x), x);
     assert_null(tarn_sequential_apply(f.t, &net, random_input(TARN_SHAPE(2, 9, 9, 2))));
-    expect_error("tarn_conv2d_apply: x [2,9,9,2] with c1.weight: expected [N,H,W,1]");
+    expect_error("tarn_conv2d_apply: x is f64[2,9,9,2], expected f64[N,H,W,1] for c1.weight");
 }
 
 /* ---- all together ---- */

@@ -191,15 +191,16 @@ static void applies_refuse(void **state)
     NO_RESULT("tarn_linear_apply: layer is NULL", tarn_linear_apply(f.t, NULL, x));
     NO_RESULT("tarn_linear_apply: x is NULL", tarn_linear_apply(f.t, &lin, NULL));
     NO_RESULT("tarn_linear_apply: the layer was not initialized", tarn_linear_apply(f.t, &no_lin, x));
-    NO_RESULT("tarn_linear_apply: x [2,4] with lin.weight: expected [...,3]", tarn_linear_apply(f.t, &lin, wide));
-    NO_RESULT("tarn_linear_apply: x [] with", tarn_linear_apply(f.t, &lin, scalar));
+    NO_RESULT("tarn_linear_apply: x is f64[2,4], expected f64[...,3] for lin.weight",
+              tarn_linear_apply(f.t, &lin, wide));
+    NO_RESULT("tarn_linear_apply: x is f64[], expected", tarn_linear_apply(f.t, &lin, scalar));
     NO_RESULT("f32", tarn_linear_apply(f.t, &lin, tarn_cast(f.t, x, TARN_F32)));
     NO_RESULT("tarn_conv2d_apply: the layer was not", tarn_conv2d_apply(f.t, &no_conv, image));
     NO_RESULT("tarn_conv2d_apply: layer is NULL", tarn_conv2d_apply(f.t, NULL, image));
-    NO_RESULT("x [1,5,5,3] with conv.weight: expected [N,H,W,4]", tarn_conv2d_apply(f.t, &conv, image));
-    NO_RESULT("x [2,4] with conv.weight", tarn_conv2d_apply(f.t, &conv, wide));
+    NO_RESULT("x is f64[1,5,5,3], expected f64[N,H,W,4] for conv.weight", tarn_conv2d_apply(f.t, &conv, image));
+    NO_RESULT("x is f64[2,4], expected f64[N,H,W,4]", tarn_conv2d_apply(f.t, &conv, wide));
     NO_RESULT("tarn_batchnorm_apply: the layer was not", tarn_batchnorm_apply(f.t, &no_norm, x));
-    NO_RESULT("x [2,4] with norm.gamma: expected [...,3]", tarn_batchnorm_apply(f.t, &norm, wide));
+    NO_RESULT("x is f64[2,4], expected f64[...,3] for norm.gamma", tarn_batchnorm_apply(f.t, &norm, wide));
     NO_RESULT("tarn_dropout_apply: the layer was not", tarn_dropout_apply(f.t, &no_drop, x));
     NO_RESULT("tarn_max_pool2d_apply: the layer was not", tarn_max_pool2d_apply(f.t, &no_max, image));
     NO_RESULT("tarn_avg_pool2d_apply: the layer was not", tarn_avg_pool2d_apply(f.t, &no_avg, image));
@@ -208,6 +209,82 @@ static void applies_refuse(void **state)
     NO_RESULT("tarn_activation_apply: 77",
               tarn_activation_apply(f.t, &(tarn_activation_layer){.kind = (tarn_activation)77}, x));
     NO_RESULT("tarn_sequential_apply: layer is NULL", tarn_sequential_apply(f.t, NULL, x));
+}
+
+/* The layer is named, and what it takes: not the op inside that would not have it. */
+static void every_layer_names_itself(void **state)
+{
+    (void)state;
+    tarn_rng *r = &f.rng;
+    struct {
+        tarn_linear_layer linear;
+        tarn_conv2d_layer conv2d;
+        tarn_batchnorm_layer batchnorm;
+        tarn_batch_renorm_layer batch_renorm;
+        tarn_layernorm_layer layernorm, plain;
+        tarn_rmsnorm_layer rmsnorm;
+        tarn_groupnorm_layer groupnorm;
+        tarn_instancenorm_layer instancenorm;
+        tarn_weightnorm_linear_layer weightnorm_linear;
+        tarn_weightnorm_conv2d_layer weightnorm_conv2d;
+        tarn_spectralnorm_linear_layer spectralnorm_linear;
+        tarn_spectralnorm_conv2d_layer spectralnorm_conv2d;
+    } m;
+    assert_true(tarn_linear_init(&m.linear, f.p, "a", r, 4, 2, NULL) &&
+                tarn_conv2d_init(&m.conv2d, f.p, "b", r, 4, 2, 3, NULL) &&
+                tarn_batchnorm_init(&m.batchnorm, f.p, "c", 4, NULL) &&
+                tarn_batch_renorm_init(&m.batch_renorm, f.p, "d", 4, NULL) &&
+                tarn_layernorm_init(&m.layernorm, f.p, "e", 4, NULL) &&
+                tarn_layernorm_init(&m.plain, f.p, "p", 4, &(tarn_layernorm_opts){.no_affine = true}) &&
+                tarn_rmsnorm_init(&m.rmsnorm, f.p, "g", 4, NULL) &&
+                tarn_groupnorm_init(&m.groupnorm, f.p, "h", 2, 4, NULL) &&
+                tarn_instancenorm_init(&m.instancenorm, f.p, "i", 4, NULL) &&
+                tarn_weightnorm_linear_init(&m.weightnorm_linear, f.p, "j", r, 4, 2, NULL) &&
+                tarn_weightnorm_conv2d_init(&m.weightnorm_conv2d, f.p, "k", r, 4, 2, 3, NULL) &&
+                tarn_spectralnorm_linear_init(&m.spectralnorm_linear, f.p, "l", r, 4, 2, NULL, NULL) &&
+                tarn_spectralnorm_conv2d_init(&m.spectralnorm_conv2d, f.p, "m", r, 4, 2, 3, NULL, NULL));
+    const struct {
+        tarn_layer layer;
+        const char *name, *expected;
+    } cases[] = {
+        {tarn_linear_as_layer(&m.linear), "linear", "f64[...,4] for a.weight"},
+        {tarn_conv2d_as_layer(&m.conv2d), "conv2d", "f64[N,H,W,4] for b.weight"},
+        {tarn_batchnorm_as_layer(&m.batchnorm), "batchnorm", "f64[...,4] for c.gamma"},
+        {tarn_batch_renorm_as_layer(&m.batch_renorm), "batch_renorm", "f64[...,4] for d.gamma"},
+        {tarn_layernorm_as_layer(&m.layernorm), "layernorm", "f64[...,4] for e.gamma"},
+        {tarn_rmsnorm_as_layer(&m.rmsnorm), "rmsnorm", "f64[...,4] for g.gamma"},
+        {tarn_groupnorm_as_layer(&m.groupnorm), "groupnorm", "f64[...,4] for h.gamma"},
+        {tarn_instancenorm_as_layer(&m.instancenorm), "instancenorm", "f64[...,4] for i.gamma"},
+        {tarn_weightnorm_linear_as_layer(&m.weightnorm_linear), "weightnorm_linear", "f64[...,4] for j.weight"},
+        {tarn_weightnorm_conv2d_as_layer(&m.weightnorm_conv2d), "weightnorm_conv2d", "f64[N,H,W,4] for k.weight"},
+        {tarn_spectralnorm_linear_as_layer(&m.spectralnorm_linear), "spectralnorm_linear", "f64[...,4] for l.weight"},
+        {tarn_spectralnorm_conv2d_as_layer(&m.spectralnorm_conv2d), "spectralnorm_conv2d", "f64[N,H,W,4] for m.weight"},
+        {tarn_layernorm_as_layer(&m.plain), "layernorm", "f32 or f64 [...,4]"}, /* has no parameters: any dtype */
+    };
+    const int plain = sizeof cases / sizeof cases[0] - 1;
+    const struct {
+        tarn_tensor *x;
+        const char *text;
+    } inputs[] = {
+        {tarn_cast(f.t, random_input(TARN_SHAPE(2, 5, 5, 4)), TARN_F32), "x is f32[2,5,5,4], expected "},
+        {tarn_cast(f.t, random_input(TARN_SHAPE(2, 5, 5, 4)), TARN_I32), "x is i32[2,5,5,4], expected "},
+        {random_input(TARN_SHAPE(2, 5, 5, 3)), "x is f64[2,5,5,3], expected "},
+        {random_input(0, NULL), "x is f64[], expected "},
+    };
+    for (int i = 0; i <= plain; i++) {
+        for (int k = 0; k < 4; k++) {
+            char message[200];
+            snprintf(message, sizeof message, "tarn_%s_apply: %s%s", cases[i].name, inputs[k].text, cases[i].expected);
+            tarn_tensor *y = cases[i].layer.apply(f.t, cases[i].layer.self, inputs[k].x);
+            if (i == plain && k == 0) {
+                assert_int_equal(tarn_tensor_dtype(y), TARN_F32);
+                continue;
+            }
+            assert_null(y);
+            expect_error(message);
+        }
+        assert_non_null(cases[i].layer.apply(f.t, cases[i].layer.self, random_input(TARN_SHAPE(2, 5, 5, 4))));
+    }
 }
 
 /* ---- no memory ---- */
@@ -261,9 +338,13 @@ static void no_memory_leaves_an_empty_layer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(linear_refuses),      TEST(conv2d_refuses),
-        TEST(other_layers_refuse), TEST(a_pending_error_stops_every_init),
-        TEST(applies_refuse),      TEST(no_memory_leaves_an_empty_layer),
+        TEST(linear_refuses),
+        TEST(conv2d_refuses),
+        TEST(other_layers_refuse),
+        TEST(a_pending_error_stops_every_init),
+        TEST(applies_refuse),
+        TEST(every_layer_names_itself),
+        TEST(no_memory_leaves_an_empty_layer),
     };
     return cmocka_run_group_tests_name("layers_errors", tests, NULL, NULL);
 }

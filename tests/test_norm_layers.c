@@ -232,7 +232,7 @@ static void arguments_that_do_not_fit(void **state)
     tarn_tensor *f32 = tarn_ones(f.t, TARN_F32, TARN_SHAPE(6));
     for (int i = 0; i < 4; i++) {
         assert_null(applied(&m.all[i], x));
-        expect_error("x is [2,3,6], expected [...,4]");
+        expect_error("x is f64[2,3,6], expected f32 or f64 [...,4]");
         assert_null(applied(&m.all[i], tarn_full(f.t, TARN_I32, TARN_SHAPE(2, 3, 4), 1)));
         expect_error("x is i32[2,3,4], expected f32 or f64");
     }

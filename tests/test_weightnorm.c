@@ -446,9 +446,9 @@ static void layers_refuse(void **state)
     assert_true(tarn_weightnorm_linear_init(&wl, f.p, "wl", r, 2, 3, NULL) &&
                 tarn_spectralnorm_conv2d_init(&sc, f.p, "sc", r, 2, 3, 3, NULL, NULL));
     assert_null(tarn_weightnorm_linear_apply(f.t, &wl, random_input(TARN_SHAPE(4, 3))));
-    expect_error("tarn_weightnorm_linear_apply: x is [4,3], expected [...,2]");
+    expect_error("tarn_weightnorm_linear_apply: x is f64[4,3], expected f64[...,2]");
     assert_null(tarn_spectralnorm_conv2d_apply(f.t, &sc, random_input(TARN_SHAPE(4, 4, 2))));
-    expect_error("tarn_spectralnorm_conv2d_apply: x is [4,4,2], expected [N,H,W,2]");
+    expect_error("tarn_spectralnorm_conv2d_apply: x is f64[4,4,2], expected f64[N,H,W,2]");
     assert_null(tarn_spectralnorm_conv2d_apply(f.t, &(tarn_spectralnorm_conv2d_layer){.u = NULL}, wl.g));
     expect_error("the layer was not initialized");
 }
