@@ -103,9 +103,9 @@ static bool train_shape(tarn_node *n)
     const tarn_tensor *x = n->in[0];
     if (attr->b.rows < 2)
         return tarn__node_fail(n,
-                               "x %s has %" PRId64 " value a channel: training needs at least 2, since the variance "
+                               "x %s has %" PRId64 " value%s a channel: training needs at least 2, since the variance "
                                "of one says nothing",
-                               TARN__SHAPE_TEXT(x), attr->b.rows);
+                               TARN__SHAPE_TEXT(x), attr->b.rows, attr->b.rows == 1 ? "" : "s");
     if (!tarn__output(n, x->dtype, x->ndim, x->shape) || !tarn__output(n, TARN_F64, 1, &attr->b.columns) ||
         !tarn__output(n, TARN_F64, 1, &attr->b.columns))
         return false;
@@ -377,8 +377,8 @@ tarn_tensor *tarn_batchnorm_composed(tarn_tape *t, tarn_tensor *x, tarn_tensor *
     if (!tarn_tape_training(t))
         return frozen_composed(t, (tarn_tensor *const[]){x, gamma, beta, running->mean, running->var}, attr.b.eps);
     if (attr.b.rows < 2) {
-        tarn_fail("tarn_batchnorm_composed: x %s has %" PRId64 " value a channel: training needs at least 2",
-                  TARN__SHAPE_TEXT(x), attr.b.rows);
+        tarn_fail("tarn_batchnorm_composed: x %s has %" PRId64 " value%s a channel: training needs at least 2",
+                  TARN__SHAPE_TEXT(x), attr.b.rows, attr.b.rows == 1 ? "" : "s");
         return NULL;
     }
     int axes[TARN_MAX_DIMS], count = all_but_last(x, axes);

@@ -7,7 +7,8 @@
  *
  * Shapes broadcast as in NumPy: aligned at the last axis, and a size of 1 is repeated. The inputs of one op
  * have the same dtype, f32 or f64, unless stated otherwise. All ops have gradients of every order unless
- * stated otherwise.
+ * stated otherwise. Axes of size 0 are fine, and give results without elements or empty sums, unless stated
+ * otherwise.
  *
  * A NaN is never lost. Values: what is computed of a NaN is NaN. Gradients: an op that lets g through at some x and holds
  * it back at others (relu, leaky_relu, elu, clamp, abs, minimum and maximum, the largest and smallest along axes, max
@@ -121,20 +122,22 @@ TARN_API tarn_tensor *tarn_max(tarn_tape *t, tarn_tensor *x, int naxes, const in
 TARN_API tarn_tensor *tarn_min(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 
 /* i32 position of the largest element along one axis, the first of equals; a NaN counts as largest. The axis
- * is gone. A constant to the gradient. */
+ * is gone; it has 1 to 2^31-1 elements. A constant to the gradient. */
 TARN_API tarn_tensor *tarn_argmax(tarn_tape *t, tarn_tensor *x, int axis);
 
 /* ---- matrix product ---- */
 
-/* a [...,M,K] x b [...,K,N] -> [...,M,N]; the axes before the last two broadcast. OpenBLAS multiplies. */
+/* a [...,M,K] x b [...,K,N] -> [...,M,N]; the axes before the last two broadcast. Both have 2 axes or more.
+ * OpenBLAS multiplies. */
 TARN_API tarn_tensor *tarn_matmul(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 
 /* ---- shape: views where the strides allow it, of any dtype ---- */
 
-/* The same elements in row-major order under another shape; one size may be -1: what is left over. */
+/* The same elements in row-major order under another shape; one size may be -1: what is left over, an
+ * error where another size is 0 and anything would be. */
 TARN_API tarn_tensor *tarn_reshape(tarn_tape *t, tarn_tensor *x, int ndim, const int64_t *shape);
 
-/* [N,...] -> [N, product of the rest]; [N] -> [N,1]. */
+/* [N,...] -> [N, product of the rest]; [N] -> [N,1]. A scalar is an error. */
 TARN_API tarn_tensor *tarn_flatten(tarn_tape *t, tarn_tensor *x);
 
 /* Axis i of the result is axis axes[i] of x; `axes` has tarn_ndim(x) entries. Never copies. */
@@ -180,10 +183,11 @@ TARN_API tarn_tensor *tarn_gather(tarn_tape *t, tarn_tensor *x, int axis, tarn_t
  * embedding table. */
 TARN_API tarn_tensor *tarn_index_select(tarn_tape *t, tarn_tensor *x, int axis, tarn_tensor *index);
 
-/* index [...] -> dtype [...,classes], 1 at the index and 0 elsewhere. A constant to the gradient. */
+/* index [...] -> dtype [...,classes], 1 at the index and 0 elsewhere. classes is 1 or more, and index has fewer than
+ * TARN_MAX_DIMS axes. A constant to the gradient. */
 TARN_API tarn_tensor *tarn_one_hot(tarn_tape *t, tarn_tensor *index, int64_t classes, tarn_dtype dtype);
 
-/* ---- along the last axis ---- */
+/* ---- along the last axis, which has at least 1 element (others may be empty); a scalar is an error ---- */
 
 /* e^(x_i) / sum_j e^(x_j), and its logarithm (x_i - m) - ln sum_j e^(x_j - m), m the largest: no overflow, and a few
  * roundings wherever the x lie, also where one is far above the others. Infinities are as the first formula says: where m
@@ -207,7 +211,7 @@ typedef struct tarn_conv2d_opts {
 /* x [N,H,W,C] * w [R,S,C/groups,K] -> [N,P,Q,K], a cross-correlation:
  * y[n,p,q,k] = sum over r,s,c of x[n, p*stride + r*dilation - padding, q*stride + s*dilation - padding, c]
  * w[r,s,c,k], P = floor((H + 2*padding - dilation*(R-1) - 1) / stride) + 1, Q likewise from W. groups divides
- * C and K. opts NULL: stride 1, no padding.
+ * C and K. A kernel that is empty or does not fit into the padded image is an error. opts NULL: stride 1, no padding.
  *
  * In f32 a 3x3 kernel of stride 1, without dilation or groups, is computed by Winograd's algorithm F(4x4,3x3) (Lavin and
  * Gray 2015, 1509.09308) where it pays: from 8 channels on both sides and 12 tiles of 4x4 outputs in the batch. Its error
@@ -224,10 +228,10 @@ typedef struct tarn_pool2d_opts {
 
 /* The largest of each window x window patch, channel by channel: [N,H,W,C] -> [N,P,Q,C],
  * P = floor((H + 2*padding - window) / stride) + 1. padding <= window/2. The gradient goes to the first
- * largest. */
+ * largest. A window that does not fit into the padded image, or an image without positions, is an error. */
 TARN_API tarn_tensor *tarn_max_pool2d(tarn_tape *t, tarn_tensor *x, int window, const tarn_pool2d_opts *opts);
 
-/* The mean of the patch's positions that lie inside the image. */
+/* The mean of the patch's positions that lie inside the image. The same is refused. */
 TARN_API tarn_tensor *tarn_avg_pool2d(tarn_tape *t, tarn_tensor *x, int window, const tarn_pool2d_opts *opts);
 
 /* The mean, and the maximum, over all positions: [N,H,W,C] -> [N,C]. */
@@ -319,17 +323,17 @@ TARN_API tarn_tensor *tarn_groupnorm(tarn_tape *t, tarn_tensor *x, int64_t group
 TARN_API tarn_tensor *tarn_instancenorm(tarn_tape *t, tarn_tensor *x, tarn_tensor *gamma, tarn_tensor *beta,
                                         double eps);
 
-/* Weight normalization (Salimans & Kingma 2016, 1602.07868, equation 2): w = g * v / ||v||, v [...,out], g [out], the
- * length that of all that leads to one output. NaN where v is all zeros. */
+/* Weight normalization (Salimans & Kingma 2016, 1602.07868, equation 2): w = g * v / ||v||, v [...,out] with 2 axes or
+ * more, g [out], the length that of all that leads to one output. NaN where v is all zeros. */
 TARN_API tarn_tensor *tarn_weightnorm(tarn_tape *t, tarn_tensor *v, tarn_tensor *g);
 
 /* Spectral normalization (Miyato et al. 2018, 1802.05957, equation 8 and algorithm 1; the norm is Yoshida & Miyato's,
- * 2017, 1705.10941): w / sigma, w [...,out] taken as a matrix W [in,out], in the product of all sizes but the last, and
- * sigma = v^T W u, which is W's largest singular value once u [out] and v [in] have converged to its vectors. They are
- * leaves of the caller's, of a store or of the tape, of w's dtype. On a tape in training, when it runs, once, they take that many
- * steps of the power iteration, v = W u / |W u|, u = W^T v / |W^T v|, and sigma uses what comes out; in evaluation they
- * are used as they are. To the gradient u and v are constants, as in the paper's equation 9 (and in PyTorch). A w of
- * zeros gives NaN. iterations is 0 or more. */
+ * 2017, 1705.10941): w / sigma, w [...,out], with 2 axes or more and none empty, taken as a matrix W [in,out], in the
+ * product of all sizes but the last, and sigma = v^T W u, which is W's largest singular value once u [out] and v [in]
+ * have converged to its vectors. They are leaves of the caller's, of a store or of the tape, of w's dtype. On a tape in
+ * training, when it runs, once, they take that many steps of the power iteration, v = W u / |W u|, u = W^T v / |W^T v|,
+ * and sigma uses what comes out; in evaluation they are used as they are. To the gradient u and v are constants, as in the
+ * paper's equation 9 (and in PyTorch). A w of zeros gives NaN. iterations is 0 or more. */
 TARN_API tarn_tensor *tarn_spectralnorm(tarn_tape *t, tarn_tensor *w, tarn_tensor *u, tarn_tensor *v, int iterations);
 
 /* Training: each element is 0 with probability p, else x/(1-p) (Srivastava et al. 2014, in its inverted
@@ -340,7 +344,8 @@ TARN_API tarn_tensor *tarn_dropout(tarn_tape *t, tarn_tensor *x, double p, tarn_
 /* ---- losses: scalars, means over the batch ---- */
 
 /* -mean over n of log_softmax(logits[n])[labels[n]]: logits [N,C], labels [N] i32 or u8 in 0..C-1 (checked
- * when it runs). The gradient keeps its digits where the network is sure: p - 1 at the label is not made from p. */
+ * when it runs). Neither N nor C is 0. The gradient keeps its digits where the network is sure: p - 1 at the label is not
+ * made from p. */
 TARN_API tarn_tensor *tarn_cross_entropy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels);
 
 /* mean of (x - y)^2 over all elements, broadcast. */
@@ -349,7 +354,7 @@ TARN_API tarn_tensor *tarn_mse(tarn_tape *t, tarn_tensor *x, tarn_tensor *y);
 /* mean of -(y ln p + (1-y) ln(1-p)), p = sigmoid(logits), without overflow; y in [0,1], broadcast. */
 TARN_API tarn_tensor *tarn_bce_with_logits(tarn_tape *t, tarn_tensor *logits, tarn_tensor *y);
 
-/* The fraction of rows whose largest logit is at the label: logits [N,C], labels [N]; a scalar, a
+/* The fraction of rows whose largest logit is at the label: logits [N,C], labels [N], neither N nor C 0; a scalar, a
  * constant to the gradient. */
 TARN_API tarn_tensor *tarn_accuracy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels);
 

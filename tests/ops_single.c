@@ -288,6 +288,14 @@ REFUSAL(54, tarn_bce_with_logits(t, r->i32, r->i32))
 REFUSAL(55, tarn_contiguous(t, NULL))
 REFUSAL(56, tarn_accuracy(t, NULL, r->labels))
 REFUSAL(57, tarn_dropout(t, NULL, 0.5, OPTS(tarn_rng, 0)))
+REFUSAL(58, tarn_softmax(t, tarn_zeros(t, TARN_F32, TARN_SHAPE(3, 0))))
+REFUSAL(59, tarn_log_softmax(t, tarn_zeros(t, TARN_F32, TARN_SHAPE(3, 0))))
+REFUSAL(60, tarn_logsumexp(t, tarn_zeros(t, TARN_F32, TARN_SHAPE(3, 0))))
+REFUSAL(61, tarn_cross_entropy(t, r->empty, tarn_zeros(t, TARN_I32, TARN_SHAPE(0))))
+REFUSAL(62, tarn_accuracy(t, r->empty, tarn_zeros(t, TARN_I32, TARN_SHAPE(0))))
+REFUSAL(63, tarn_weightnorm(t, r->v, r->v))
+REFUSAL(64, tarn_spectralnorm(t, r->v, r->v, r->v, 1))
+REFUSAL(65, tarn_batchnorm(t, r->empty, r->v, r->v, NULL, NULL))
 
 static void wrong_calls_are_refused(void **state)
 {
@@ -354,6 +362,14 @@ static void wrong_calls_are_refused(void **state)
         {refusal_55, "tarn_contiguous: input 0 is NULL"},
         {refusal_56, "tarn_accuracy: input 0 is NULL"},
         {refusal_57, "tarn_dropout: input 0 is NULL"},
+        {refusal_58, "tarn_softmax: [3,0]: expected a last axis with at least 1 element"},
+        {refusal_59, "tarn_log_softmax: [3,0]: expected a last axis with at least 1 element"},
+        {refusal_60, "tarn_logsumexp: [3,0]: expected a last axis with at least 1 element"},
+        {refusal_61, "tarn_cross_entropy: logits [0,3] and labels [0], expected [N,C] and [N], none of them empty"},
+        {refusal_62, "tarn_accuracy: logits [0,3] and labels [0], expected [N,C] and [N], none of them empty"},
+        {refusal_63, "tarn_weightnorm: v is f32[3], expected f32 or f64 [...,out] with 2 axes or more"},
+        {refusal_64, "tarn_spectralnorm: w is f32[3]"},
+        {refusal_65, "tarn_batchnorm: x [0,3] has 0 values a channel"},
     };
     tarn_tape *t = tarn_tape_new();
     const refused r = {
