@@ -8,13 +8,13 @@ enum { MAX_READS = 12 };
 
 typedef struct reads {
     tarn_tensor *x[MAX_READS];
-    int count;
+    int count; /* above MAX_READS: they have no room */
 } reads;
 
 static void reads_add(reads *r, tarn_tensor *x)
 {
-    if (x)
-        r->x[r->count++] = x;
+    if (x && r->count++ < MAX_READS)
+        r->x[r->count - 1] = x;
 }
 
 static void reads_add_parts(reads *r, const tarn__batchnorm_parts *p)
@@ -66,7 +66,7 @@ static bool fuse_y(tarn_node *n, const fused_y *f)
     if (!data)
         return false;
     *data = *f;
-    return tarn__fuse(n, y_run, r.count, r.x, 0, NULL);
+    return r.count <= MAX_READS && tarn__fuse(n, y_run, r.count, r.x, 0, NULL);
 }
 
 /* x is BN's y, and need not be there. (If a leaf has changed, BN fails or y is older than that: nobody may go round it.) */
@@ -200,5 +200,5 @@ bool tarn__batchnorm_grad_fuse(tarn_node *n)
     if (!data)
         return false;
     *data = f;
-    return tarn__fuse(n, grad_run, r.count, r.x, also, &relu);
+    return r.count <= MAX_READS && tarn__fuse(n, grad_run, r.count, r.x, also, &relu);
 }

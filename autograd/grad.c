@@ -414,9 +414,10 @@ bool tarn_grad(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs, tarn_te
 bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, size_t first, tarn_tensor *const *outputs,
                         tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
 {
-    enum { MAX_INPUTS = 8 };
-    tarn_tensor *inputs[MAX_INPUTS], *grads[MAX_INPUTS];
-    int place[MAX_INPUTS], wanted = 0;
+    tarn_tensor *inputs[TARN__MAX_COMPOSED], *grads[TARN__MAX_COMPOSED];
+    int place[TARN__MAX_COMPOSED], wanted = 0;
+    if (n->n_in > TARN__MAX_COMPOSED)
+        return tarn__node_fail(n, "a composed gradient of %d inputs, expected at most %d", n->n_in, TARN__MAX_COMPOSED);
     for (int i = 0; i < n->n_in; i++) {
         bool seen = false;
         for (int j = 0; j < wanted; j++)

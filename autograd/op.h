@@ -12,7 +12,7 @@
 
 typedef struct tarn_node tarn_node;
 
-enum { TARN__MAX_OUTPUTS = 4 };
+enum { TARN__MAX_OUTPUTS = 4, TARN__MAX_COMPOSED = 8 };
 
 /* Up to so many bytes of elements stay until the reset, so that a loss or logits can be read after the parameters have
  * changed. (tarn_tape.keep_below has the number, for tests.) */
@@ -119,7 +119,7 @@ bool tarn__inputs_usable(const char *who, const tarn_tape *t, int n_in, tarn_ten
 
 /* ---- for shape rules ---- */
 
-/* Declares the next output, row-major. Fails when the size overflows. At most TARN__MAX_OUTPUTS. */
+/* Declares the next output, row-major. Fails when the size overflows, or after TARN__MAX_OUTPUTS. */
 bool tarn__output(tarn_node *n, tarn_dtype dtype, int ndim, const int64_t *shape);
 
 /* Declares the node's one output as a view of input 0. */
@@ -188,7 +188,8 @@ tarn_tensor *tarn__place(tarn_tape *t, int ndim, const int64_t *shape, int n, ta
                          const tarn__slice *slices);
 
 /* The vjp of an op by way of other ops, for fused ops whose second derivative is not worth a kernel: outputs[k] is an
- * expression for output k over the node's inputs (at most 8), recorded since the tape had `first` nodes. */
+ * expression for output k over the node's inputs (more than TARN__MAX_COMPOSED are an error), recorded since the tape had
+ * `first` nodes. */
 bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, size_t first, tarn_tensor *const *outputs,
                         tarn_tensor *const *gy, const bool *need, tarn_tensor **gx);
 

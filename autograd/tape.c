@@ -167,6 +167,10 @@ bool tarn__node_fail(const tarn_node *n, const char *format, ...)
 
 static tarn_tensor *add_output(tarn_node *n, tarn_dtype dtype, int ndim, const int64_t *shape)
 {
+    if (n->n_out == TARN__MAX_OUTPUTS) {
+        tarn__node_fail(n, "more than %d outputs", TARN__MAX_OUTPUTS);
+        return NULL;
+    }
     tarn_tensor *x = record_new(n->tape, dtype, ndim, shape);
     if (!x) {
         tarn__node_fail(n, "no memory to record it");

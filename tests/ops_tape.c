@@ -374,6 +374,70 @@ static void an_op_without_a_gradient_is_named(void **state)
     tarn_tensor_free(other);
 }
 
+/* ---- limits of what an op may be ---- */
+
+static bool many_outputs_shape(tarn_node *n)
+{
+    const int *count = n->attr;
+    for (int i = 0; i < *count; i++)
+        if (!like_input_shape(n))
+            return false;
+    return true;
+}
+
+static bool many_outputs_run(tarn_node *n)
+{
+    for (int i = 0; i < n->n_out; i++)
+        tarn__copy_elements(n->out[i], n->in[0]);
+    return true;
+}
+
+static bool sum_run(tarn_node *n)
+{
+    double total = 0;
+    for (int i = 0; i < n->n_in; i++)
+        total += tarn__load(n->in[i], 0);
+    tarn__store(n->out[0], 0, total);
+    return true;
+}
+
+static bool sum_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)
+{
+    size_t first = tarn_tape_nodes(t);
+    tarn_tensor *y = n->in[0];
+    for (int i = 1; i < n->n_in; i++)
+        y = tarn_add(t, y, n->in[i]);
+    return tarn__vjp_composed(t, n, first, &y, gy, need, gx);
+}
+
+static const tarn_op many_outputs_op = {.name = "many_outputs", many_outputs_shape, many_outputs_run, NULL};
+static const tarn_op sum_op = {.name = "sum_of_many", like_input_shape, sum_run, sum_vjp};
+
+static void what_an_op_may_have_is_checked(void **state)
+{
+    (void)state;
+    tarn_tape *t = tarn_tape_new();
+    tarn_tensor *x = vector_new(1, (double[]){3}), *in[TARN__MAX_COMPOSED + 1];
+    size_t bytes = tarn_tape_bytes(t);
+    int count = TARN__MAX_OUTPUTS + 1;
+    assert_null(tarn__apply(t, &many_outputs_op, 1, &x, &count, sizeof count));
+    ops_expect_error("tarn_many_outputs: more than 4 outputs");
+    assert_int_equal(tarn_tape_bytes(t), bytes);
+    count = TARN__MAX_OUTPUTS;
+    tarn_tensor *y = tarn__apply(t, &many_outputs_op, 1, &x, &count, sizeof count);
+    assert_elements(y->node->out[TARN__MAX_OUTPUTS - 1], 1, (double[]){3});
+
+    for (int i = 0; i <= TARN__MAX_COMPOSED; i++)
+        in[i] = i ? tarn_mul_scalar(t, x, i) : x;
+    y = tarn__apply(t, &sum_op, TARN__MAX_COMPOSED, in, NULL, 0);
+    assert_elements(gradient(t, y, x), 1, (double[]){1 + 28});
+    y = tarn__apply(t, &sum_op, TARN__MAX_COMPOSED + 1, in, NULL, 0);
+    assert_null(gradient(t, y, x));
+    ops_expect_error("tarn_sum_of_many: a composed gradient of 9 inputs, expected at most 8");
+    tarn_tape_free(t);
+    tarn_tensor_free(x);
+}
+
 static void tapes_do_not_mix(void **state)
 {
     (void)state;
@@ -476,6 +540,7 @@ const struct CMUnitTest ops_tape_tests[] = {
     cmocka_unit_test(backward_says_what_does_not_fit),
     cmocka_unit_test(grad_says_what_does_not_fit),
     cmocka_unit_test(an_op_without_a_gradient_is_named),
+    cmocka_unit_test(what_an_op_may_have_is_checked),
     cmocka_unit_test(tapes_do_not_mix),
     cmocka_unit_test(the_first_error_sticks),
     cmocka_unit_test(a_tape_is_reset_in_spite_of_an_error),
