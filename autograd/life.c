@@ -140,14 +140,24 @@ static bool is_absorbed(const tarn_node *n)
     return !used;
 }
 
+/* A node is on the stack, or among the absorbed, once: it must hold to be pushed, and is made to hold no more. Nothing in
+ * here lets a node hold. */
+static void push(tarn_node *n, tarn_node **stack)
+{
+    n->holds = false;
+    n->next_let_go = *stack;
+    *stack = n;
+}
+
 void tarn__let_go(tarn_node *first, tarn_node **absorbed)
 {
-    tarn_node *stack = first->holds ? first : NULL;
-    first->link = NULL;
+    tarn_node *stack = NULL;
+    if (first->holds)
+        push(first, &stack);
     while (stack) {
         tarn_node *n = stack;
-        stack = n->link;
-        n->holds = false;
+        stack = n->next_let_go;
+        n->next_let_go = NULL;
         for (int i = 0; i < n->n_in; i++) {
             tarn_tensor *x = n->in[i];
             if (!x->node || --x->uses > 0)
@@ -155,14 +165,11 @@ void tarn__let_go(tarn_node *first, tarn_node **absorbed)
             bool idle = absorbed && !x->ready && is_absorbed(x->node);
             if (idle)
                 x->gone = true;
-            if (idle || drop(x)) {
-                x->node->link = stack;
-                stack = x->node;
-                x->node->holds = false; /* it is on the stack once */
-            }
+            if (idle || drop(x))
+                push(x->node, &stack);
         }
         if (absorbed && n != first) {
-            n->link = *absorbed;
+            n->next_let_go = *absorbed;
             *absorbed = n;
         }
     }

@@ -58,10 +58,10 @@ typedef struct tarn__segment tarn__segment; /* of a tape, between checkpoints (a
 /* How a node is run instead of by its op. */
 typedef struct tarn__fusion {
     bool (*run)(tarn_node *n);
-    int n_reads, n_also;
+    int n_reads, n_also, n_absorbed;
     tarn_tensor **reads;
     tarn_node **also;
-    tarn_node *absorbed; /* linked: the nodes whose work this does */
+    tarn_node **absorbed; /* the nodes whose work this does, which others may do as well; NULL: no memory */
 } tarn__fusion;
 
 struct tarn_node {
@@ -82,10 +82,11 @@ struct tarn_node {
     void *attr;          /* the op's own parameters, on the tape */
     int64_t view_offset; /* of a view: elements from its input's first to its own first */
     bool is_view;
-    tarn_node *link;      /* the next to be run, or to be let go */
-    tarn_node *host;      /* its outputs are computed when that one runs */
-    tarn__fusion *fusion; /* NULL: op->run */
-    void *fusion_data;    /* of the fusion's run */
+    tarn_node *next_run;    /* of one that is wanted */
+    tarn_node *next_let_go; /* NULL but within tarn__let_go, and of what that returns */
+    tarn_node *host;        /* its outputs are computed when that one runs */
+    tarn__fusion *fusion;   /* NULL: op->run */
+    void *fusion_data;      /* of the fusion's run */
     tarn__segment *segment;
     bool leaves_segment; /* its output is the segment's */
     tarn_node *origin;   /* of a copy that a gradient made: what it is a copy of */

@@ -63,6 +63,22 @@ static size_t want_inputs(tarn_node *n, bool dropping)
     return marked;
 }
 
+/* Into an array: a node can be absorbed into several fusions at a time. */
+static void note_absorbed(tarn_tape *t, tarn__fusion *f, tarn_node *absorbed)
+{
+    for (const tarn_node *n = absorbed; n; n = n->next_let_go)
+        f->n_absorbed++;
+    if (f->n_absorbed > 0)
+        f->absorbed = tarn__arena_allocate_small(&t->arena, (size_t)f->n_absorbed * sizeof *f->absorbed);
+    for (int i = 0; absorbed; i++) {
+        tarn_node *n = absorbed;
+        absorbed = n->next_let_go;
+        n->next_let_go = NULL;
+        if (f->absorbed)
+            f->absorbed[i] = n;
+    }
+}
+
 bool tarn__fuse(tarn_node *n, bool (*run)(tarn_node *n), int n_reads, tarn_tensor *const *reads, int n_also,
                 tarn_node *const *also)
 {
@@ -82,12 +98,14 @@ bool tarn__fuse(tarn_node *n, bool (*run)(tarn_node *n), int n_reads, tarn_tenso
     for (int i = 0; i < n_reads; i++)
         tarn__use(f->reads[i] = reads[i]);
     n->fusion = f;
-    tarn__let_go(n, &f->absorbed);
+    tarn_node *absorbed = NULL;
+    tarn__let_go(n, &absorbed);
     for (int i = 0; i < n_also; i++) {
         f->also[i] = also[i];
         also[i]->host = n;
-        tarn__let_go(also[i], &f->absorbed);
+        tarn__let_go(also[i], &absorbed);
     }
+    note_absorbed(n->tape, f, absorbed);
     return true;
 }
 
@@ -114,7 +132,7 @@ static tarn_node *plan(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool drop
         if (node->op->fuse && t->fusion && !t->eager)
             node->op->fuse(node);
         unseen += want_inputs(node, dropping);
-        node->link = list;
+        node->next_run = list;
         list = node;
     }
     return list;
@@ -181,8 +199,10 @@ static bool fused_run(tarn_node *n)
 {
     const tarn__fusion *f = n->fusion;
     bool ok = tarn__check_unchanged(n) && allocate_outputs(n, n->op->partial);
-    for (const tarn_node *absorbed = f->absorbed; ok && absorbed; absorbed = absorbed->link)
-        ok = tarn__check_unchanged(absorbed);
+    if (ok && f->n_absorbed > 0 && !f->absorbed)
+        ok = tarn__node_fail(n, "no memory to run it");
+    for (int i = 0; ok && i < f->n_absorbed; i++)
+        ok = tarn__check_unchanged(f->absorbed[i]);
     for (int i = 0; ok && i < f->n_also; i++)
         ok = tarn__check_unchanged(f->also[i]) && allocate_outputs(f->also[i], true);
     ok = ok && f->run(n);
@@ -233,7 +253,7 @@ bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool dropping
     if (dropping && t->lingering) /* after planning, which finds what is still of use */
         tarn__drop_lingering(t);
     for (tarn_node *next; node; node = next) {
-        next = node->link;
+        next = node->next_run;
         ok = ok && node_run(node);
         node->wanted = false;
         if (node->fusion)

@@ -120,7 +120,7 @@ void tarn__unuse(tarn_tensor *x); /* and lets x go if it may */
 void tarn__hold_inputs(tarn_node *n);
 
 /* n reads its inputs no more: they go if they may, with views, and with the inputs of nodes that are of no use any
- * more, which are linked to *absorbed unless that is NULL. */
+ * more, which are linked by next_let_go to *absorbed unless that is NULL: the caller unlinks them at once. */
 void tarn__let_go(tarn_node *n, tarn_node **absorbed);
 
 /* Nobody will read x, as far as is known. */

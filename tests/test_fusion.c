@@ -287,6 +287,25 @@ static void a_changed_leaf_is_found_again(void **state)
     tarn_tape_set_grad(t, true);
 }
 
+/* Two fusions of one run do the work of the same node. What the first does besides is not lost from sight by that. */
+static void a_node_is_absorbed_twice(void **state)
+{
+    (void)state;
+    start(false);
+    tarn_tape_set_grad(t, false);
+    tarn_tensor *shared = tarn_exp(t, w), *early = tarn_neg(t, shared);
+    assert_true(tarn_run(tarn_sin(t, early))); /* so that neither of the two waits for a run */
+    assert_false(shared->ready || early->ready);
+    tarn_tensor *late = tarn_neg(t, tarn_mul(t, shared, v));
+    tarn_tensor *both = tarn_concat(t, 2, (tarn_tensor *[]){early, late}, 0);
+    assert_true(tarn_fill(v, 2));
+    assert_false(tarn_run(both));
+    expect_error("tarn_mul: input 1 (v [20000]) changed between recording and running");
+    assert_false(tarn_run(both));
+    expect_error("tarn_mul: input 1 (v [20000]) changed between recording and running");
+    tarn_tape_set_grad(t, true);
+}
+
 static void fusion_without_memory(void **state)
 {
     (void)state;
@@ -475,6 +494,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(gradients_need_what_they_need, setup_params, teardown_params),
         cmocka_unit_test_setup_teardown(a_changed_leaf_is_found_behind_a_fusion, setup_params, teardown_params),
         cmocka_unit_test_setup_teardown(a_changed_leaf_is_found_again, setup_params, teardown_params),
+        cmocka_unit_test_setup_teardown(a_node_is_absorbed_twice, setup_params, teardown_params),
         cmocka_unit_test_setup_teardown(fusion_without_memory, setup_params, teardown_params),
         cmocka_unit_test_setup_teardown(chains_have_the_same_bits, setup_params, teardown_params),
         cmocka_unit_test_setup_teardown(long_and_wide_chains, setup_params, teardown_params),
