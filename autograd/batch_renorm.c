@@ -2,6 +2,7 @@
 #include "autograd/normalize.h"
 #include "autograd/ops.h"
 #include "autograd/tape_impl.h"
+#include "tensor/range.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -123,16 +124,13 @@ tarn_batch_renorm_opts tarn__batch_renorm_opts(const tarn_batch_renorm_opts *opt
 
 bool tarn__batch_renorm_usable(const char *who, const tarn_batch_renorm_opts *o)
 {
-    if (!isfinite(o->eps) || o->eps < 0 || !(o->momentum >= 0 && o->momentum <= 1))
-        return tarn_fail("%s: eps %g, momentum %g: expected a finite eps >= 0 and 0 <= momentum <= 1", who, o->eps,
-                         o->momentum);
-    if (!(o->r_max >= 1) || !(o->d_max >= 0))
-        return tarn_fail("%s: r_max %g, d_max %g: expected r_max >= 1 and d_max >= 0", who, o->r_max, o->d_max);
-    if (!o->unscheduled && (o->start < 0 || o->r_end < o->start || o->d_end < o->start))
-        return tarn_fail("%s: the limits go from batch %" PRId64 " to %" PRId64 " (r) and %" PRId64
-                         " (d), expected 0 <= start <= end",
-                         who, o->start, o->r_end, o->d_end);
-    return true;
+    return tarn__is_in(who, "eps", o->eps, TARN__NOT_NEGATIVE) &&
+           tarn__is_in(who, "momentum", o->momentum, '[', 0, 1, ']') &&
+           tarn__is_in(who, "r_max", o->r_max, '[', 1, (double)INFINITY, ']') &&
+           tarn__is_in(who, "d_max", o->d_max, '[', 0, (double)INFINITY, ']') &&
+           (o->unscheduled || (tarn__is_count(who, "start", o->start, 0, INT64_MAX) &&
+                               tarn__is_count(who, "r_end", o->r_end, o->start, INT64_MAX) &&
+                               tarn__is_count(who, "d_end", o->d_end, o->start, INT64_MAX)));
 }
 
 static bool usable(const tarn_tape *t, tarn_tensor *const *in, const tarn_renorm_stats *running,

@@ -2,6 +2,7 @@
 #include "autograd/fusion.h"
 #include "autograd/ops.h"
 #include "autograd/tape_impl.h"
+#include "tensor/range.h"
 
 #include <inttypes.h>
 
@@ -337,9 +338,9 @@ static bool prepare(tarn_tape *t, tarn_tensor *const *in, const tarn_running_sta
     if (x->ndim < 1 || !tarn__is_float(x->dtype))
         return tarn_fail("tarn_batchnorm: x is %s%s, expected f32 or f64 [...,C]", tarn_dtype_name(x->dtype),
                          TARN__SHAPE_TEXT(x));
-    if (!(o.eps >= 0) || !(o.momentum >= 0 && o.momentum <= 1))
-        return tarn_fail("tarn_batchnorm: eps %g, momentum %g: expected eps >= 0 and 0 <= momentum <= 1", o.eps,
-                         o.momentum);
+    if (!tarn__is_in("tarn_batchnorm", "eps", o.eps, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in("tarn_batchnorm", "momentum", o.momentum, '[', 0, 1, ']'))
+        return false;
     if (!channel_vector("gamma", x, in[1]) || !channel_vector("beta", x, in[2]) || !running_valid(t, x, running))
         return false;
     *attr = (batchnorm_attr){

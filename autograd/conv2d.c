@@ -5,6 +5,7 @@
 #include "autograd/fusion.h"
 #include "autograd/ops.h"
 #include "autograd/tape_impl.h"
+#include "tensor/range.h"
 
 #include <inttypes.h>
 
@@ -210,12 +211,11 @@ enum { MAX_OPTION = 1 << 20 };
 
 static bool options_valid(const tarn_conv2d_opts *o)
 {
-    bool small =
-        o->stride <= MAX_OPTION && o->padding <= MAX_OPTION && o->dilation <= MAX_OPTION && o->groups <= MAX_OPTION;
-    if (o->stride < 0 || o->padding < 0 || o->dilation < 0 || o->groups < 0 || !small)
-        return tarn_fail("tarn_conv2d: stride %d, padding %d, dilation %d, groups %d: expected 0 or more, at most 2^20",
-                         o->stride, o->padding, o->dilation, o->groups);
-    return true;
+    static const char who[] = "tarn_conv2d";
+    return tarn__is_count(who, "stride", o->stride, 0, MAX_OPTION) &&
+           tarn__is_count(who, "padding", o->padding, 0, MAX_OPTION) &&
+           tarn__is_count(who, "dilation", o->dilation, 0, MAX_OPTION) &&
+           tarn__is_count(who, "groups", o->groups, 0, MAX_OPTION);
 }
 
 /* floor((size + 2*padding - dilation*(taps-1) - 1) / stride) + 1, or -1 when the kernel does not fit. */

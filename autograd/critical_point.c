@@ -1,10 +1,10 @@
 #include "autograd/curvature_impl.h"
 #include "tensor/arena.h"
 #include "tensor/eigen.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 #include "tensor/vector.h"
 
-#include <inttypes.h>
 #include <math.h>
 
 const char *tarn_critical_kind_name(tarn_critical_kind kind)
@@ -20,10 +20,8 @@ static bool fill_opts(const tarn__evaluation *e, const tarn_critical_point_opts 
         o->gradient_tol = tarn__zero_tol(e);
     if (o->zero_tol == 0)
         o->zero_tol = tarn__zero_tol(e);
-    if ((o->gradient_tol > 0 && o->gradient_tol < 1) && (o->zero_tol > 0 && o->zero_tol < 1))
-        return true;
-    return tarn_fail("%s: gradient_tol %g and zero_tol %g, expected both in (0,1)", e->who, o->gradient_tol,
-                     o->zero_tol);
+    return tarn__is_in(e->who, "gradient_tol", o->gradient_tol, '(', 0, 1, ')') &&
+           tarn__is_in(e->who, "zero_tol", o->zero_tol, '(', 0, 1, ')');
 }
 
 static tarn_critical_kind kind_of(const tarn_critical_point_report *r, bool critical)

@@ -2,6 +2,7 @@
  * to g, and so nothing is kept for it.   gx = g * mask / (1-p) */
 #include "autograd/op.h"
 #include "autograd/ops.h"
+#include "tensor/range.h"
 
 typedef struct dropout_attr {
     double p;
@@ -35,12 +36,9 @@ TARN__OP(dropout_op, "dropout", dropout_shape, dropout_run, dropout_vjp);
 
 tarn_tensor *tarn_dropout(tarn_tape *t, tarn_tensor *x, double p, tarn_rng *rng)
 {
-    if (!tarn__inputs_usable("dropout", t, 1, &x) || !tarn__usable("tarn_dropout", rng, "rng"))
+    if (!tarn__inputs_usable("dropout", t, 1, &x) || !tarn__usable("tarn_dropout", rng, "rng") ||
+        !tarn__is_in("tarn_dropout", "p", p, '[', 0, 1, ')'))
         return NULL;
-    if (!(p >= 0 && p < 1)) {
-        tarn_fail("tarn_dropout: probability %g, expected 0 or more and below 1", p);
-        return NULL;
-    }
     if (!tarn_tape_training(t) || p == 0)
         return x;
     dropout_attr attr = {p, *rng};

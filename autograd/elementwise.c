@@ -1,6 +1,7 @@
 /* The ops of tensor/elementwise.def, comparisons, where and cast. */
 #include "autograd/fusion.h"
 #include "autograd/ops.h"
+#include "tensor/range.h"
 
 /* ---- what every row shares ---- */
 
@@ -185,8 +186,8 @@ static tarn_tensor *silu_slope(tarn_tape *t, tarn_tensor *x)
         return true;                                                                                                   \
     }                                                                                                                  \
     TARN__OP(name##_op, #name, float_shape, unary_run, name##_vjp, .fuse = chain_fuse);
-#define UNARY_P(name, loop, rule)  UNARY(name, loop, rule)
-#define UNARY_PQ(name, loop, rule) UNARY(name, loop, rule)
+#define UNARY_P(name, loop, rule, valid)  UNARY(name, loop, rule)
+#define UNARY_PQ(name, loop, rule, valid) UNARY(name, loop, rule)
 #define BINARY(name, loop, rule_a, rule_b)                                                                             \
     static tarn_tensor *name##_rule_a(tarn_tape *t, tarn_tensor *g, tarn_tensor *a, tarn_tensor *b, tarn_tensor *y,    \
                                       double p, double q);                                                             \
@@ -247,17 +248,20 @@ static tarn_tensor *record_binary(tarn_tape *t, const tarn_op *op, tarn_tensor *
     {                                                                                                                  \
         return record_unary(t, &name##_op, x, TARN__UNARY_##name, 0, 0);                                               \
     }
-#define UNARY_P(name, loop, rule)                                                                                      \
+#define UNARY_P(name, loop, rule, valid)                                                                               \
     UNARY_RULE(name, rule)                                                                                             \
     tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *x, double p)                                                   \
     {                                                                                                                  \
-        return record_unary(t, &name##_op, x, TARN__UNARY_##name, p, 0);                                               \
+        static const char who[] = "tarn_" #name;                                                                       \
+        (void)who;                                                                                                     \
+        return (valid) ? record_unary(t, &name##_op, x, TARN__UNARY_##name, p, 0) : NULL;                              \
     }
-#define UNARY_PQ(name, loop, rule)                                                                                     \
+#define UNARY_PQ(name, loop, rule, valid)                                                                              \
     UNARY_RULE(name, rule)                                                                                             \
     tarn_tensor *tarn_##name(tarn_tape *t, tarn_tensor *x, double p, double q)                                         \
     {                                                                                                                  \
-        return record_unary(t, &name##_op, x, TARN__UNARY_##name, p, q);                                               \
+        static const char who[] = "tarn_" #name;                                                                       \
+        return (valid) ? record_unary(t, &name##_op, x, TARN__UNARY_##name, p, q) : NULL;                              \
     }
 #define BINARY(name, loop, rule_a, rule_b)                                                                             \
     BINARY_RULE(name##_rule_a, rule_a)                                                                                 \

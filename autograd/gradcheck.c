@@ -1,5 +1,6 @@
 #include "autograd/gradcheck.h"
 #include "tensor/arena.h"
+#include "tensor/range.h"
 #include "tensor/sort.h"
 #include "tensor/tensor_impl.h"
 
@@ -34,12 +35,9 @@ static bool fill_opts(tarn_gradcheck_opts *o, const tarn_gradcheck_opts *given)
     o->step = o->step != 0 ? o->step : 1e-3;
     o->rtol = o->rtol != 0 ? o->rtol : 1e-6;
     o->atol = o->atol != 0 ? o->atol : 1e-8;
-    if (o->order != 1 && o->order != 2)
-        return tarn_fail("tarn_gradcheck: order %d, expected 1 or 2", o->order);
-    if (!(o->step > 0 && o->step < 1) || !(o->rtol > 0 && o->rtol < 1) || !(o->atol > 0 && o->atol < INFINITY))
-        return tarn_fail("tarn_gradcheck: step %g, rtol %g, atol %g: expected step and rtol in (0,1), atol above 0",
-                         o->step, o->rtol, o->atol);
-    return true;
+    static const char who[] = "tarn_gradcheck";
+    return tarn__is_count(who, "order", o->order, 1, 2) && tarn__is_in(who, "step", o->step, '(', 0, 1, ')') &&
+           tarn__is_in(who, "rtol", o->rtol, '(', 0, 1, ')') && tarn__is_in(who, "atol", o->atol, TARN__POSITIVE);
 }
 
 static bool inputs_fit(int n_inputs, tarn_tensor *const *inputs, int *count)
@@ -354,13 +352,13 @@ static bool sample_distinct(tarn_rng *rng, int n_segments, const segment *segmen
 tarn_tensor *tarn_gradcheck_sample_new(tarn_rng *rng, int ndim, const int64_t *shape, double low, double high,
                                        int n_kinks, const double *kinks, double margin, bool distinct)
 {
-    if (!tarn__usable("tarn_gradcheck_sample_new", rng, "rng"))
+    static const char who[] = "tarn_gradcheck_sample_new";
+    if (!tarn__usable(who, rng, "rng") || !tarn__is_uniform(who, true, low, high) ||
+        !tarn__is_in(who, "margin", margin, TARN__NOT_NEGATIVE) ||
+        !tarn__is_count(who, "n_kinks", n_kinks, 0, INT64_MAX) || (n_kinks > 0 && !tarn__usable(who, kinks, "kinks")))
         return NULL;
-    if (!(low < high) || !isfinite(high - low) || !(margin >= 0 && isfinite(margin)) || n_kinks < 0 ||
-        (n_kinks > 0 && !kinks)) {
-        tarn_fail("tarn_gradcheck_sample_new: [%g,%g), %d kinks%s, margin %g: expected low < high, margin 0 "
-                  "or more",
-                  low, high, n_kinks, n_kinks > 0 && !kinks ? " (NULL)" : "", margin);
+    if (low == high) {
+        tarn_fail("%s: low %g, expected a number below high", who, low);
         return NULL;
     }
     tarn_tensor *x = tarn_tensor_new(TARN_F64, ndim, shape);

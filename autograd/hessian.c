@@ -2,6 +2,7 @@
 #include "autograd/tape_impl.h"
 #include "tensor/arena.h"
 #include "tensor/lanczos.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 #include "tensor/vector.h"
 
@@ -154,8 +155,8 @@ static bool fill_opts(const tarn__evaluation *e, int smallest, int largest, cons
         o->tol = tarn_params_dtype(e->f->params) == TARN_F32 ? 1e-6 : 1e-10;
     if (o->max_steps == 0)
         o->max_steps = 1000;
-    if (!(o->tol > 0 && o->tol < 1))
-        return tarn_fail("%s: tol %g, expected it in (0,1)", e->who, o->tol);
+    if (!tarn__is_in(e->who, "tol", o->tol, '(', 0, 1, ')'))
+        return false;
     if (smallest < 0 || largest < 0 || (smallest == 0 && largest == 0))
         return tarn_fail("%s: %d smallest and %d largest, expected 0 or more of each, and one at least", e->who,
                          smallest, largest);

@@ -1,6 +1,7 @@
 /* Constants, and small helpers for rules. */
 #include "autograd/op.h"
 #include "autograd/ops.h"
+#include "tensor/range.h"
 
 #include <string.h>
 
@@ -73,7 +74,9 @@ static tarn_tensor *random_leaf(const char *who, tarn_tape *t, tarn_dtype dtype,
 tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng, double low,
                           double high)
 {
-    tarn_tensor *x = random_leaf("tarn_uniform", t, dtype, ndim, shape, rng);
+    static const char who[] = "tarn_uniform";
+    tarn_tensor *x =
+        tarn__is_uniform(who, dtype == TARN_F64, low, high) ? random_leaf(who, t, dtype, ndim, shape, rng) : NULL;
     if (!x)
         return NULL;
     bool ok = dtype == TARN_F32 ? tarn_rng_fill_uniform_f32(rng, (size_t)x->numel, x->data, low, high)
@@ -84,7 +87,9 @@ tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_
 tarn_tensor *tarn_normal(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng, double mean,
                          double std)
 {
-    tarn_tensor *x = random_leaf("tarn_normal", t, dtype, ndim, shape, rng);
+    static const char who[] = "tarn_normal";
+    tarn_tensor *x =
+        tarn__is_normal(who, dtype == TARN_F64, mean, std) ? random_leaf(who, t, dtype, ndim, shape, rng) : NULL;
     if (!x)
         return NULL;
     bool ok = dtype == TARN_F32 ? tarn_rng_fill_normal_f32(rng, (size_t)x->numel, x->data, mean, std)

@@ -2,9 +2,9 @@
 #include "autograd/normalize.h"
 #include "autograd/ops.h"
 #include "autograd/tape_impl.h"
+#include "tensor/range.h"
 
 #include <inttypes.h>
-#include <math.h>
 
 /* By way of the channels, whose means are few: so nothing large is summed or broadcast in pieces as short as a group. */
 static tarn_tensor *mean_of_groups(tarn_tape *t, tarn_tensor *mean, int64_t groups)
@@ -72,6 +72,8 @@ typedef struct inputs {
 
 static bool usable(const char *name, const tarn_tape *t, const inputs *in, int ndim, const char *expected)
 {
+    char who[64];
+    snprintf(who, sizeof who, "tarn_%s", name);
     tarn_tensor *given[3] = {in->x};
     int n = 1;
     if (in->gamma)
@@ -83,9 +85,8 @@ static bool usable(const char *name, const tarn_tape *t, const inputs *in, int n
     if (in->x->ndim < ndim || !tarn__is_float(in->x->dtype))
         return tarn_fail("tarn_%s: x is %s%s, expected f32 or f64 %s", name, tarn_dtype_name(in->x->dtype),
                          TARN__SHAPE_TEXT(in->x), expected);
-    if (!isfinite(in->eps) || in->eps < 0)
-        return tarn_fail("tarn_%s: eps %g, expected a finite number that is 0 or more", name, in->eps);
-    return is_per_channel(name, "gamma", in->x, in->gamma) && is_per_channel(name, "beta", in->x, in->beta);
+    return tarn__is_in(who, "eps", in->eps, TARN__NOT_NEGATIVE) && is_per_channel(name, "gamma", in->x, in->gamma) &&
+           is_per_channel(name, "beta", in->x, in->beta);
 }
 
 static bool are_enough(const char *name, const tarn_tensor *x, int64_t count, const char *of)
@@ -132,8 +133,10 @@ tarn_tensor *tarn_groupnorm(tarn_tape *t, tarn_tensor *x, int64_t groups, tarn_t
     if (!usable("groupnorm", t, &(inputs){x, gamma, beta, eps}, 2, "[N,...,C]"))
         return NULL;
     int64_t channels = tarn_dim(x, -1);
-    if (groups < 1 || channels % groups) {
-        tarn_fail("tarn_groupnorm: %" PRId64 " groups of x %s: expected 1 or more that divide its channels", groups,
+    if (!tarn__is_count("tarn_groupnorm", "groups", groups, 1, INT64_MAX))
+        return NULL;
+    if (channels % groups) {
+        tarn_fail("tarn_groupnorm: groups %" PRId64 " of x %s, expected a divisor of its channels", groups,
                   TARN__SHAPE_TEXT(x));
         return NULL;
     }

@@ -12,7 +12,10 @@
  *
  * A NaN is never lost. Values: what is computed of a NaN is NaN. Gradients: an op that lets g through at some x and holds
  * it back at others (relu, leaky_relu, elu, clamp, abs, minimum and maximum, the largest and smallest along axes, max
- * pooling) gives g or NaN where x is NaN, and never 0; a minimum or maximum of two gives g to both if one is NaN. */
+ * pooling) gives g or NaN where x is NaN, and never 0; a minimum or maximum of two gives g to both if one is NaN.
+ *
+ * A number among the parameters that is out of its range is an error that names it. Where none is given it is finite; what
+ * is only added, multiplied or stored (tarn_full, tarn_arange, tarn_pad, and the _scalar ops) may be any number. */
 #ifndef TARN_OPS_H
 #define TARN_OPS_H
 
@@ -37,7 +40,7 @@ TARN_API tarn_tensor *tarn_scalar(tarn_tape *t, tarn_dtype dtype, double value);
 /* [n]: start, start+step, ... */
 TARN_API tarn_tensor *tarn_arange(tarn_tape *t, tarn_dtype dtype, int64_t n, double start, double step);
 
-/* f32 or f64 values in [low, high), and normal ones. rng moves on. */
+/* f32 or f64 values in [low, high), low <= high, and normal ones, std 0 or more. rng moves on. */
 TARN_API tarn_tensor *tarn_uniform(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng,
                                    double low, double high);
 TARN_API tarn_tensor *tarn_normal(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape, tarn_rng *rng,
@@ -68,10 +71,12 @@ TARN_API tarn_tensor *tarn_softplus(tarn_tape *t, tarn_tensor *x); /* ln(1+e^x),
 
 TARN_API tarn_tensor *tarn_leaky_relu(tarn_tape *t, tarn_tensor *x, double slope); /* x > 0 ? x : slope*x */
 TARN_API tarn_tensor *tarn_elu(tarn_tape *t, tarn_tensor *x, double alpha); /* x > 0 ? x : alpha*(e^x-1) (1511.07289) */
-TARN_API tarn_tensor *tarn_clamp(tarn_tape *t, tarn_tensor *x, double low, double high); /* gradient 0 outside */
-TARN_API tarn_tensor *tarn_add_scalar(tarn_tape *t, tarn_tensor *x, double a);           /* x + a */
-TARN_API tarn_tensor *tarn_mul_scalar(tarn_tape *t, tarn_tensor *x, double a);           /* x * a */
-TARN_API tarn_tensor *tarn_pow_scalar(tarn_tape *t, tarn_tensor *x, double p);           /* x^p */
+TARN_API tarn_tensor *tarn_add_scalar(tarn_tape *t, tarn_tensor *x, double a); /* x + a */
+TARN_API tarn_tensor *tarn_mul_scalar(tarn_tape *t, tarn_tensor *x, double a); /* x * a */
+TARN_API tarn_tensor *tarn_pow_scalar(tarn_tape *t, tarn_tensor *x, double p); /* x^p */
+
+/* x, and low or high where it lies beyond; low <= high, infinite too. Gradient 0 outside, 1 at the ends. */
+TARN_API tarn_tensor *tarn_clamp(tarn_tape *t, tarn_tensor *x, double low, double high);
 
 /* ---- elementwise, two inputs, broadcast ---- */
 

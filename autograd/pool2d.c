@@ -3,8 +3,8 @@
 #include "autograd/ops.h"
 #include "tensor/kernels/kernels.h"
 #include "tensor/parallel.h"
+#include "tensor/range.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 typedef struct pool_attr {
@@ -236,10 +236,10 @@ static bool geometry(const char *who, const tarn_tensor *x, int window, const ta
     if (!tarn__is_float(x->dtype) || x->ndim != 4)
         return tarn_fail("%s: x is %s%s, expected f32 or f64 [N,H,W,C]", who, tarn_dtype_name(x->dtype),
                          TARN__SHAPE_TEXT(x));
-    if (window < 1 || o.stride < 0 || o.padding < 0 || o.padding > window / 2)
-        return tarn_fail("%s: window %d, stride %d, padding %d: expected window >= 1, stride >= 0, 0 <= padding <= "
-                         "window/2",
-                         who, window, o.stride, o.padding);
+    if (!tarn__is_count(who, "window", window, 1, INT64_MAX) ||
+        !tarn__is_count(who, "stride", o.stride, 0, INT64_MAX) ||
+        !tarn__is_count(who, "padding", o.padding, 0, window / 2))
+        return false;
     int64_t h = x->shape[1], w = x->shape[2], stride = o.stride ? o.stride : window;
     if (h > INT32_MAX || w > INT32_MAX || (h > 0 && w > INT32_MAX / h))
         return tarn_fail("%s: x %s: an image has more than 2^31-1 positions", who, TARN__SHAPE_TEXT(x));

@@ -3,9 +3,9 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
 #include "tensor/parallel.h"
+#include "tensor/range.h"
 
 #include <inttypes.h>
-#include <math.h>
 
 typedef struct reduce_attr {
     tarn__reduction kind;
@@ -153,9 +153,10 @@ tarn_tensor *tarn_var(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, 
         tarn_fail("tarn_var: x is %s, expected f32 or f64", tarn_dtype_name(x->dtype));
         return NULL;
     }
-    if (correction < 0 || set.count <= correction) {
-        tarn_fail("tarn_var: %" PRId64
-                  " elements and correction %d: expected more elements than the correction, 0 or more",
+    if (!tarn__is_count("tarn_var", "correction", correction, 0, INT64_MAX))
+        return NULL;
+    if (set.count <= correction) {
+        tarn_fail("tarn_var: %" PRId64 " elements and correction %d: expected more elements than the correction",
                   set.count, correction);
         return NULL;
     }

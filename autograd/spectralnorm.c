@@ -1,6 +1,7 @@
 /* Spectral normalization: an expression of primitive ops, and an op that iterates. */
 #include "autograd/ops.h"
 #include "autograd/tape_impl.h"
+#include "tensor/range.h"
 #include "tensor/spectral.h"
 
 #include <inttypes.h>
@@ -86,13 +87,12 @@ static bool iterated(tarn_tape *t, tarn_tensor *matrix, tarn_tensor **u, tarn_te
 
 tarn_tensor *tarn_spectralnorm(tarn_tape *t, tarn_tensor *w, tarn_tensor *u, tarn_tensor *v, int iterations)
 {
-    if (!tarn__inputs_usable("spectralnorm", t, 1, &w))
+    if (!tarn__inputs_usable("spectralnorm", t, 1, &w) ||
+        !tarn__is_count("tarn_spectralnorm", "iterations", iterations, 0, INT64_MAX))
         return NULL;
-    if (w->ndim < 2 || !tarn__is_float(w->dtype) || w->numel == 0 || iterations < 0) {
-        tarn_fail(
-            "tarn_spectralnorm: w is %s%s, iterations %d: expected f32 or f64 [...,out] with elements and 2 axes or "
-            "more, and 0 iterations or more",
-            tarn_dtype_name(w->dtype), TARN__SHAPE_TEXT(w), iterations);
+    if (w->ndim < 2 || !tarn__is_float(w->dtype) || w->numel == 0) {
+        tarn_fail("tarn_spectralnorm: w is %s%s, expected f32 or f64 [...,out] with elements and 2 axes or more",
+                  tarn_dtype_name(w->dtype), TARN__SHAPE_TEXT(w));
         return NULL;
     }
     int64_t out = tarn_dim(w, -1), in = w->numel / out;

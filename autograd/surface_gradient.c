@@ -1,6 +1,7 @@
 /* Gradients compared: along a step, before and after the layers below move, from batch to batch. */
 #include "autograd/surface_impl.h"
 #include "tensor/arena.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
@@ -73,10 +74,9 @@ bool tarn_gradient_probe(const tarn_objective *f, const tarn_gradient_probe_opts
         o.low = 0.05, o.high = 0.4;
     if (o.count == 0)
         o.count = 8;
-    if (!(o.low > 0 && o.low <= o.high && isfinite(o.high)))
-        return tarn_fail("%s: steps from %g to %g, expected 0 < low <= high", who, o.low, o.high);
-    if (o.count < 0)
-        return tarn_fail("%s: %" PRId64 " steps, expected 0 or more", who, o.count);
+    if (!tarn__is_in(who, "low", o.low, TARN__POSITIVE) || !tarn__is_in(who, "high", o.high, TARN__POSITIVE) ||
+        !tarn__are_in_order(who, o.low, o.high) || !tarn__is_count(who, "count", o.count, 0, INT64_MAX))
+        return false;
     tarn__evaluation e;
     if (!tarn__objective_begin(&e, who, f))
         return false;
@@ -171,8 +171,8 @@ bool tarn_gradient_shift(const tarn_objective *f, const char *layer, const char 
         *report = (tarn_gradient_shift_report){0};
     if (!tarn__usable(who, report, "report") || !tarn__usable(who, layer, "layer"))
         return false;
-    if (!isfinite(lr))
-        return tarn_fail("%s: lr is %g, expected a finite number", who, lr);
+    if (!tarn__is_in(who, "lr", lr, TARN__FINITE))
+        return false;
     tarn__evaluation e;
     if (!tarn__objective_begin(&e, who, f))
         return false;
@@ -234,9 +234,9 @@ bool tarn_gradient_noise(const tarn_objective *f, int64_t batches, int64_t batch
         return false;
     if (!select)
         return tarn_fail("%s: select is NULL", who);
-    if (batches < 2 || batch_size < 1)
-        return tarn_fail("%s: %" PRId64 " batches of %" PRId64 ", expected 2 or more of 1 or more", who, batches,
-                         batch_size);
+    if (!tarn__is_count(who, "batches", batches, 2, INT64_MAX) ||
+        !tarn__is_count(who, "batch_size", batch_size, 1, INT64_MAX))
+        return false;
     tarn__evaluation e;
     if (!tarn__objective_begin(&e, who, f))
         return false;

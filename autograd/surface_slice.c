@@ -1,6 +1,7 @@
 /* Slices through the surface of a loss. */
 #include "autograd/surface_impl.h"
 #include "tensor/arena.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>

@@ -2,10 +2,10 @@
 #include "autograd/op.h"
 #include "data/loader_impl.h"
 #include "tensor/arena.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
-#include <math.h>
 
 enum { DEFAULT_BATCH = 64, DEFAULT_BUFFER = 1024, DEFAULT_AHEAD = 2, MAX_BATCH = 1 << 24, MAX_AHEAD = 64 };
 enum { MAX_EPOCH = (1 << 24) - 2 }; /* the last with random numbers of its own */
@@ -24,17 +24,12 @@ static bool check_opts(const char *who, tarn_loader_opts *o)
     o->std = o->std != 0 ? o->std : 1;
     o->shuffle_buffer = o->shuffle_buffer ? o->shuffle_buffer : DEFAULT_BUFFER;
     o->ahead = o->ahead ? o->ahead : DEFAULT_AHEAD;
-    if (o->batch_size < 1 || o->batch_size > MAX_BATCH)
-        return tarn_fail("%s: batch_size %" PRId64 ", expected 1 to %d", who, o->batch_size, MAX_BATCH);
-    if (o->shuffle_buffer < 1 || o->shuffle_buffer > MAX_BATCH)
-        return tarn_fail("%s: shuffle_buffer %" PRId64 ", expected 1 to %d", who, o->shuffle_buffer, MAX_BATCH);
-    if (o->ahead < -1 || o->ahead > MAX_AHEAD)
-        return tarn_fail("%s: ahead %" PRId64 ", expected -1 to %d", who, o->ahead, MAX_AHEAD);
     if (!tarn__is_float(o->dtype))
         return tarn_fail("%s: dtype %s, expected f32 or f64", who, tarn_dtype_name(o->dtype));
-    if (!isfinite(o->mean) || !isfinite(o->std) || o->std < 0)
-        return tarn_fail("%s: mean %g and std %g, expected a finite mean and a std above 0", who, o->mean, o->std);
-    return true;
+    return tarn__is_count(who, "batch_size", o->batch_size, 1, MAX_BATCH) &&
+           tarn__is_count(who, "shuffle_buffer", o->shuffle_buffer, 1, MAX_BATCH) &&
+           tarn__is_count(who, "ahead", o->ahead, -1, MAX_AHEAD) && tarn__is_in(who, "mean", o->mean, TARN__FINITE) &&
+           tarn__is_in(who, "std", o->std, TARN__POSITIVE);
 }
 
 tarn_loader *tarn__loader_over(const char *who, tarn__feed *feed, const tarn_loader_opts *opts)

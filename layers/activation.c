@@ -1,7 +1,6 @@
 #include "layers/activation.h"
 #include "layers/layers_impl.h"
-
-#include <math.h>
+#include "tensor/range.h"
 
 bool tarn_activation_init(tarn_activation_layer *l, tarn_activation kind, double p)
 {
@@ -13,8 +12,8 @@ bool tarn_activation_init(tarn_activation_layer *l, tarn_activation kind, double
         return false;
     if ((unsigned)kind >= TARN_ACTIVATION_COUNT)
         return tarn_fail("%s: %d is not one of tarn_activation's", who, (int)kind);
-    if (!isfinite(p))
-        return tarn_fail("%s: p %g, expected a finite number", who, p);
+    if (!tarn__is_in(who, "p", p, TARN__FINITE))
+        return false;
     double standard = kind == TARN_LEAKY_RELU ? 0.01 : kind == TARN_ELU ? 1 : 0;
     *l = (tarn_activation_layer){.kind = kind, .p = p == 0 ? standard : p};
     return true;

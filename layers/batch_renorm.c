@@ -1,12 +1,13 @@
 #include "layers/batch_renorm.h"
 #include "autograd/normalize.h"
 #include "layers/layers_impl.h"
+#include "tensor/range.h"
 
 static bool add_and_fill(tarn_batch_renorm_layer *l, tarn_params *params, const char *name, int64_t channels)
 {
     static const char who[] = "tarn_batch_renorm_init";
     const tarn_batch_renorm_opts opts = tarn__batch_renorm_opts(&l->opts);
-    if (!tarn__is_size(who, "channels", channels) || !tarn__batch_renorm_usable(who, &opts))
+    if (!tarn__is_count(who, "channels", channels, 1, INT64_MAX) || !tarn__batch_renorm_usable(who, &opts))
         return false;
     const tarn__part parts[] = {
         {"gamma", true, 1, {channels}, &l->gamma},

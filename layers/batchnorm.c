@@ -1,18 +1,18 @@
 #include "layers/batchnorm.h"
 #include "layers/layers_impl.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 static bool add_and_fill(tarn_batchnorm_layer *l, tarn_params *params, const char *name, int64_t channels)
 {
     static const char who[] = "tarn_batchnorm_init";
-    if (!tarn__is_size(who, "channels", channels))
+    if (!tarn__is_count(who, "channels", channels, 1, INT64_MAX) ||
+        !tarn__is_in(who, "eps", l->opts.eps, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "momentum", l->opts.momentum, '[', 0, 1, ']'))
         return false;
-    if (!isfinite(l->opts.eps) || l->opts.eps < 0)
-        return tarn_fail("%s: eps %g, expected a finite number that is 0 or more", who, l->opts.eps);
-    if (!(l->opts.momentum >= 0 && l->opts.momentum <= 1))
-        return tarn_fail("%s: momentum %g, expected 0 to 1", who, l->opts.momentum);
     const tarn__part parts[] = {
         {"gamma", true, 1, {channels}, &l->gamma},
         {"beta", true, 1, {channels}, &l->beta},

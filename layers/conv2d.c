@@ -1,6 +1,7 @@
 #include "layers/conv2d.h"
 #include "layers/init_impl.h"
 #include "layers/layers_impl.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
@@ -9,9 +10,11 @@ static const char init_name[] = "tarn_conv2d_init";
 
 static bool opts_are_valid(const tarn_conv2d_layer_opts *opts, int64_t in, int64_t out)
 {
-    if (opts->stride < 1 || opts->padding < 0 || opts->dilation < 1 || opts->groups < 1)
-        return tarn_fail("%s: stride %d, padding %d, dilation %d, groups %d: none may be negative", init_name,
-                         opts->stride, opts->padding, opts->dilation, opts->groups);
+    if (!tarn__is_count(init_name, "stride", opts->stride, 0, INT64_MAX) ||
+        !tarn__is_count(init_name, "padding", opts->padding, 0, INT64_MAX) ||
+        !tarn__is_count(init_name, "dilation", opts->dilation, 0, INT64_MAX) ||
+        !tarn__is_count(init_name, "groups", opts->groups, 0, INT64_MAX))
+        return false;
     if (in % opts->groups || out % opts->groups)
         return tarn_fail("%s: %d groups do not divide in %" PRId64 " and out %" PRId64, init_name, opts->groups, in,
                          out);
@@ -21,9 +24,9 @@ static bool opts_are_valid(const tarn_conv2d_layer_opts *opts, int64_t in, int64
 static bool add_and_fill(tarn_conv2d_layer *l, tarn_params *params, const char *name, tarn_rng *rng, int64_t in,
                          int64_t out, int kernel, const tarn_conv2d_layer_opts *opts)
 {
-    if (!tarn__usable(init_name, rng, "rng") || !tarn__is_size(init_name, "in", in) ||
-        !tarn__is_size(init_name, "out", out) || !tarn__is_size(init_name, "kernel", kernel) ||
-        !opts_are_valid(opts, in, out))
+    if (!tarn__usable(init_name, rng, "rng") || !tarn__is_count(init_name, "in", in, 1, INT64_MAX) ||
+        !tarn__is_count(init_name, "out", out, 1, INT64_MAX) ||
+        !tarn__is_count(init_name, "kernel", kernel, 1, INT64_MAX) || !opts_are_valid(opts, in, out))
         return false;
     const tarn__part parts[] = {
         {"weight", true, 4, {kernel, kernel, in / opts->groups, out}, &l->weight},

@@ -1,5 +1,6 @@
 #include "layers/dropout.h"
 #include "layers/layers_impl.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 bool tarn_dropout_init(tarn_dropout_layer *l, double p, tarn_rng *rng)
@@ -10,8 +11,8 @@ bool tarn_dropout_init(tarn_dropout_layer *l, double p, tarn_rng *rng)
     *l = (tarn_dropout_layer){0};
     if (!tarn__usable(who, rng, "rng"))
         return false;
-    if (!(p >= 0 && p < 1))
-        return tarn_fail("%s: p %g, expected 0 or more and below 1", who, p);
+    if (!tarn__is_in(who, "p", p, '[', 0, 1, ')'))
+        return false;
     *l = (tarn_dropout_layer){.p = p, .rng = rng};
     return true;
 }

@@ -1,5 +1,6 @@
 #include "layers/groupnorm.h"
 #include "layers/layers_impl.h"
+#include "tensor/range.h"
 
 #include <inttypes.h>
 
@@ -11,8 +12,10 @@ bool tarn_groupnorm_init(tarn_groupnorm_layer *l, tarn_params *params, const cha
         return tarn_fail("%s: layer is NULL", who);
     tarn_groupnorm_opts chosen = opts ? *opts : (tarn_groupnorm_opts){0};
     *l = (tarn_groupnorm_layer){0};
-    if (groups < 1 || channels % groups)
-        return tarn_fail("%s: %" PRId64 " groups, expected 1 or more that divide the %" PRId64 " channels", who, groups,
+    if (!tarn__is_count(who, "groups", groups, 1, INT64_MAX))
+        return false;
+    if (channels % groups)
+        return tarn_fail("%s: groups %" PRId64 ", expected a divisor of the %" PRId64 " channels", who, groups,
                          channels);
     tarn_groupnorm_layer made = {.groups = groups, .channels = channels, .eps = chosen.eps};
     if (!tarn__add_affine(who, params, name, channels, chosen.eps, chosen.no_affine, &made.gamma, &made.beta))

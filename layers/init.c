@@ -1,7 +1,9 @@
 #include "layers/init.h"
 #include "layers/init_impl.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
+#include <float.h>
 #include <math.h>
 
 /* ---- fills ---- */
@@ -34,20 +36,16 @@ static bool fill_normal(tarn_tensor *x, tarn_rng *rng, double mean, double std)
 bool tarn_init_uniform(tarn_tensor *x, tarn_rng *rng, double low, double high)
 {
     static const char who[] = "tarn_init_uniform";
-    if (!fillable(who, x, rng))
+    if (!fillable(who, x, rng) || !tarn__is_uniform(who, x->dtype == TARN_F64, low, high))
         return false;
-    if (!(low <= high) || !isfinite(low) || !isfinite(high - low))
-        return tarn_fail("%s: [%g, %g), expected finite limits in order", who, low, high);
     return fill_uniform(x, rng, low, high);
 }
 
 bool tarn_init_normal(tarn_tensor *x, tarn_rng *rng, double mean, double std)
 {
     static const char who[] = "tarn_init_normal";
-    if (!fillable(who, x, rng))
+    if (!fillable(who, x, rng) || !tarn__is_normal(who, x->dtype == TARN_F64, mean, std))
         return false;
-    if (!isfinite(mean) || !isfinite(std) || std < 0)
-        return tarn_fail("%s: mean %g and std %g, expected finite numbers and a std of 0 or more", who, mean, std);
     return fill_normal(x, rng, mean, std);
 }
 
@@ -71,7 +69,7 @@ static double default_bound(const tarn_tensor *w)
     return 1 / sqrt(fan_in(w));
 }
 
-double tarn_init_gain(tarn_activation kind, double slope)
+static double gain_of(const char *who, tarn_activation kind, double slope)
 {
     switch (kind) {
     case TARN_IDENTITY:
@@ -80,19 +78,22 @@ double tarn_init_gain(tarn_activation kind, double slope)
     case TARN_RELU:
         return sqrt(2);
     case TARN_LEAKY_RELU:
-        if (isfinite(slope)) {
-            double used = slope == 0 ? 0.01 : slope;
-            return sqrt(2 / (1 + used * used));
-        }
-        tarn_fail("tarn_init_gain: slope %g, expected a finite number", slope);
-        return NAN;
+        if (!tarn__is_in(who, "slope", slope, TARN__FINITE))
+            return NAN;
+        slope = slope == 0 ? 0.01 : slope;
+        return sqrt(2 / (1 + slope * slope));
     case TARN_TANH:
         return 5.0 / 3;
     default:
-        tarn_fail("tarn_init_gain: activation %d has no gain: expected identity, sigmoid, relu, leaky relu or tanh",
+        tarn_fail("%s: activation %d has no gain: expected identity, sigmoid, relu, leaky relu or tanh", who,
                   (int)kind);
         return NAN;
     }
+}
+
+double tarn_init_gain(tarn_activation kind, double slope)
+{
+    return gain_of("tarn_init_gain", kind, slope);
 }
 
 /* ---- the two families ---- */
@@ -104,9 +105,8 @@ static bool weight_usable(const char *who, const tarn_tensor *w, const tarn_rng 
         return false;
     if (w->ndim < 2)
         return tarn_fail("%s: %s has no fan-in and fan-out: expected 2 or more axes", who, TARN__SHAPE_TEXT(w));
-    if (!(gain > 0) || !isfinite(gain))
-        return tarn_fail("%s: gain %g, expected a finite number above 0", who, gain);
-    return true;
+    const double most = w->dtype == TARN_F64 ? DBL_MAX : (double)FLT_MAX; /* a limit is at most 2 gain */
+    return tarn__is_in(who, "gain", gain, '(', 0, most / 4, ']');
 }
 
 static bool fan_usable(const char *who, tarn_fan fan)
@@ -164,7 +164,7 @@ bool tarn__init_usable(const char *who, const tarn_init *init)
         return tarn_fail("%s: init %d is not one of tarn_init_kind's", who, (int)init->kind);
     if (init->kind == TARN_INIT_DEFAULT || init->kind == TARN_INIT_ZEROS)
         return true;
-    return fan_usable(who, init->fan) && !isnan(tarn_init_gain(init->activation, init->slope));
+    return fan_usable(who, init->fan) && !isnan(gain_of(who, init->activation, init->slope));
 }
 
 bool tarn_init_weight(tarn_tensor *w, tarn_rng *rng, const tarn_init *init)
@@ -175,7 +175,7 @@ bool tarn_init_weight(tarn_tensor *w, tarn_rng *rng, const tarn_init *init)
         return false;
     double gain = chosen.kind == TARN_INIT_DEFAULT || chosen.kind == TARN_INIT_ZEROS
                       ? 1
-                      : tarn_init_gain(chosen.activation, chosen.slope);
+                      : gain_of(who, chosen.activation, chosen.slope);
     switch (chosen.kind) {
     case TARN_INIT_KAIMING_UNIFORM:
     case TARN_INIT_KAIMING_NORMAL:

@@ -1,16 +1,11 @@
 #include "layers/layers_impl.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 
 enum { MAX_NAME = 255 };
-
-bool tarn__is_size(const char *who, const char *what, int64_t size)
-{
-    return size >= 1 ? true : tarn_fail("%s: %s %" PRId64 ", expected 1 or more", who, what, size);
-}
 
 static bool full_name(const char *who, const char *name, const char *suffix, char out[MAX_NAME + 1])
 {
@@ -60,10 +55,8 @@ bool tarn__applicable(const char *who, const tarn_tape *t, const void *layer, bo
 bool tarn__add_affine(const char *who, tarn_params *params, const char *name, int64_t channels, double eps,
                       bool no_affine, tarn_tensor **gamma, tarn_tensor **beta)
 {
-    if (!tarn__is_size(who, "channels", channels))
+    if (!tarn__is_count(who, "channels", channels, 1, INT64_MAX) || !tarn__is_in(who, "eps", eps, TARN__NOT_NEGATIVE))
         return false;
-    if (!isfinite(eps) || eps < 0)
-        return tarn_fail("%s: eps %g, expected a finite number that is 0 or more", who, eps);
     const tarn__part parts[] = {{"gamma", true, 1, {channels}, gamma}, {"beta", true, 1, {channels}, beta}};
     return tarn__add_parts(who, params, name,
                            no_affine ? 0

@@ -33,7 +33,4 @@ bool tarn__takes_image(const char *who, const tarn_tensor *x, const tarn_conv2d_
  * not NULL, that its _init has succeeded. */
 bool tarn__applicable(const char *who, const tarn_tape *t, const void *layer, bool ready, const tarn_tensor *x);
 
-/* Is a size at least 1? */
-bool tarn__is_size(const char *who, const char *what, int64_t size);
-
 #endif

@@ -1,14 +1,15 @@
 #include "layers/linear.h"
 #include "layers/init_impl.h"
 #include "layers/layers_impl.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 static bool add_and_fill(tarn_linear_layer *l, tarn_params *params, const char *name, tarn_rng *rng, int64_t in,
                          int64_t out, const tarn_linear_opts *opts)
 {
     static const char who[] = "tarn_linear_init";
-    if (!tarn__usable(who, rng, "rng") || !tarn__is_size(who, "in", in) || !tarn__is_size(who, "out", out) ||
-        !tarn__init_usable(who, &opts->init))
+    if (!tarn__usable(who, rng, "rng") || !tarn__is_count(who, "in", in, 1, INT64_MAX) ||
+        !tarn__is_count(who, "out", out, 1, INT64_MAX) || !tarn__init_usable(who, &opts->init))
         return false;
     const tarn__part parts[] = {
         {"weight", true, 2, {in, out}, &l->weight},

@@ -1,16 +1,13 @@
 #include "layers/pool2d.h"
 #include "layers/layers_impl.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 static bool is_valid(const char *who, int window, const tarn_pool2d_opts *opts)
 {
-    if (tarn_error() || !tarn__is_size(who, "window", window))
-        return false;
-    if (opts->stride < 0)
-        return tarn_fail("%s: stride %d, expected 1 or more, or 0 for the window's size", who, opts->stride);
-    if (opts->padding < 0 || opts->padding > window / 2)
-        return tarn_fail("%s: padding %d, expected 0 to %d, half of the window", who, opts->padding, window / 2);
-    return true;
+    return !tarn_error() && tarn__is_count(who, "window", window, 1, INT64_MAX) &&
+           tarn__is_count(who, "stride", opts->stride, 0, INT64_MAX) &&
+           tarn__is_count(who, "padding", opts->padding, 0, window / 2);
 }
 
 bool tarn_max_pool2d_init(tarn_max_pool2d_layer *l, int window, const tarn_pool2d_opts *opts)

@@ -1,6 +1,7 @@
 #include "layers/spectralnorm.h"
 #include "layers/layers_impl.h"
 #include "tensor/arena.h"
+#include "tensor/range.h"
 #include "tensor/spectral.h"
 #include "tensor/tensor_impl.h"
 
@@ -16,10 +17,9 @@ static bool add_state(const char *who, tarn_params *params, const char *name, in
                       const tarn_init *init, const tarn_spectralnorm_opts *norm, power_state *s)
 {
     s->iterations = norm && norm->iterations ? norm->iterations : 1;
-    if (!tarn__is_size(who, "in", in) || !tarn__is_size(who, "out", out))
+    if (!tarn__is_count(who, "in", in, 1, INT64_MAX) || !tarn__is_count(who, "out", out, 1, INT64_MAX) ||
+        !tarn__is_count(who, "iterations", s->iterations, 0, INT64_MAX))
         return false;
-    if (s->iterations < 0)
-        return tarn_fail("%s: iterations %d, expected 0 or more", who, s->iterations);
     if (init && init->kind == TARN_INIT_ZEROS)
         return tarn_fail("%s: weights of zeros cannot be divided by their norm, expected another init", who);
     const tarn__part parts[] = {{"u", false, 1, {out}, &s->u}, {"v", false, 1, {in}, &s->v}};
@@ -107,7 +107,7 @@ bool tarn_spectralnorm_conv2d_init(tarn_spectralnorm_conv2d_layer *l, tarn_param
     size_t before = tarn_params_count(params);
     tarn_conv2d_layer conv;
     power_state s;
-    if (!tarn__is_size(who, "in", in) || !tarn__is_size(who, "kernel", kernel) ||
+    if (!tarn__is_count(who, "in", in, 1, INT64_MAX) || !tarn__is_count(who, "kernel", kernel, 1, INT64_MAX) ||
         !add_state(who, params, name, fan_in(in, kernel, opts), out, opts ? &opts->init : NULL, norm, &s))
         return false;
     const tarn_rng at = rng ? *rng : tarn_rng_seed(0);

@@ -1,5 +1,6 @@
 #include "layers/weightnorm.h"
 #include "layers/layers_impl.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@
 static bool add_g(const char *who, tarn_params *params, const char *name, int64_t out, const tarn_init *init,
                   tarn_tensor **g)
 {
-    if (!tarn__is_size(who, "out", out))
+    if (!tarn__is_count(who, "out", out, 1, INT64_MAX))
         return false;
     if (init && init->kind == TARN_INIT_ZEROS)
         return tarn_fail("%s: weights of zeros have no direction, expected another init", who);

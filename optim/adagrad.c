@@ -1,4 +1,5 @@
 #include "optim/optim_impl.h"
+#include "tensor/range.h"
 
 #include <math.h>
 
@@ -25,9 +26,11 @@ tarn_optim *tarn_adagrad_new(tarn_params *params, const tarn_adagrad_opts *opts)
         chosen.lr = 1e-2;
     if (chosen.eps == 0)
         chosen.eps = 1e-10;
-    if (!tarn__optim_option(who, "lr", chosen.lr) || !tarn__optim_option(who, "lr_decay", chosen.lr_decay) ||
-        !tarn__optim_option(who, "eps", chosen.eps) || !tarn__optim_option(who, "weight_decay", chosen.weight_decay) ||
-        !tarn__optim_option(who, "initial_accumulator", chosen.initial_accumulator))
+    if (!tarn__is_in(who, "lr", chosen.lr, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "lr_decay", chosen.lr_decay, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "eps", chosen.eps, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "weight_decay", chosen.weight_decay, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "initial_accumulator", chosen.initial_accumulator, TARN__NOT_NEGATIVE))
         return NULL;
     tarn_optim *o = tarn__optim_new(who, params, &rule, chosen.lr, &chosen, sizeof chosen);
     return tarn__optim_start(o, 0, chosen.initial_accumulator) ? o : NULL;

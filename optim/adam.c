@@ -1,4 +1,5 @@
 #include "optim/optim_impl.h"
+#include "tensor/range.h"
 
 #include <math.h>
 
@@ -45,9 +46,11 @@ static bool choose(const char *who, const tarn_adam_opts *opts, double default_l
         chosen->eps = 1e-8;
     if (chosen->weight_decay == 0)
         chosen->weight_decay = default_decay;
-    return tarn__optim_option(who, "lr", chosen->lr) && tarn__optim_past(who, "beta1", chosen->beta1) &&
-           tarn__optim_past(who, "beta2", chosen->beta2) && tarn__optim_option(who, "eps", chosen->eps) &&
-           tarn__optim_option(who, "weight_decay", chosen->weight_decay);
+    return tarn__is_in(who, "lr", chosen->lr, TARN__NOT_NEGATIVE) &&
+           tarn__is_in(who, "beta1", chosen->beta1, '[', 0, 1, ')') &&
+           tarn__is_in(who, "beta2", chosen->beta2, '[', 0, 1, ')') &&
+           tarn__is_in(who, "eps", chosen->eps, TARN__NOT_NEGATIVE) &&
+           tarn__is_in(who, "weight_decay", chosen->weight_decay, TARN__NOT_NEGATIVE);
 }
 
 static tarn_optim *adam_new(const char *who, tarn_params *params, const tarn_adam_opts *opts,
@@ -148,7 +151,7 @@ tarn_optim *tarn_nadam_new(tarn_params *params, const tarn_nadam_opts *opts)
     if (!choose(who, &adam, 2e-3, 0, &adam))
         return NULL;
     const double decay = asked.momentum_decay == 0 ? 4e-3 : asked.momentum_decay;
-    if (!tarn__optim_option(who, "momentum_decay", decay))
+    if (!tarn__is_in(who, "momentum_decay", decay, TARN__NOT_NEGATIVE))
         return NULL;
     tarn_nadam_opts chosen = {adam.lr, adam.beta1, adam.beta2, adam.eps, adam.weight_decay, decay};
     return tarn__optim_new(who, params, &nadam_rule, chosen.lr, &chosen, sizeof chosen);

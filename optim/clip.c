@@ -1,6 +1,7 @@
 #include "optim/clip.h"
 #include "tensor/kernels/kernels.h"
 #include "tensor/parallel.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 #include <math.h>
@@ -44,12 +45,9 @@ static void rewrite_all(tarn_params *params, int loop, double p, double q)
 
 double tarn_clip_grad_norm(tarn_params *params, double max_norm)
 {
-    if (!tarn__usable("tarn_clip_grad_norm", params, "params"))
+    static const char who[] = "tarn_clip_grad_norm";
+    if (!tarn__usable(who, params, "params") || !tarn__is_in(who, "max_norm", max_norm, '[', 0, (double)INFINITY, ']'))
         return NAN;
-    if (!(max_norm >= 0)) {
-        tarn_fail("tarn_clip_grad_norm: max_norm %g, expected 0 or more", max_norm);
-        return NAN;
-    }
     double norm = tarn_params_grad_norm(params), scale = max_norm / (norm + 1e-6);
     if (isfinite(norm) && scale < 1)
         rewrite_all(params, TARN__UNARY_mul_scalar, scale, 0);
@@ -58,10 +56,9 @@ double tarn_clip_grad_norm(tarn_params *params, double max_norm)
 
 bool tarn_clip_grad_value(tarn_params *params, double limit)
 {
-    if (!tarn__usable("tarn_clip_grad_value", params, "params"))
+    static const char who[] = "tarn_clip_grad_value";
+    if (!tarn__usable(who, params, "params") || !tarn__is_in(who, "limit", limit, '[', 0, (double)INFINITY, ']'))
         return false;
-    if (!(limit >= 0))
-        return tarn_fail("tarn_clip_grad_value: limit %g, expected 0 or more", limit);
     rewrite_all(params, TARN__UNARY_clamp, -limit, limit);
     return true;
 }

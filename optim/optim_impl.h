@@ -27,10 +27,4 @@ tarn_optim *tarn__optim_new(const char *who, tarn_params *params, const tarn__op
 /* Fills moment k of every parameter, where zeros are no beginning. False when o is NULL. */
 bool tarn__optim_start(tarn_optim *o, int k, double value);
 
-/* Is this option finite, and at least 0? */
-bool tarn__optim_option(const char *who, const char *option, double value);
-
-/* Is this weight of an average's past 0 or more, and below 1? */
-bool tarn__optim_past(const char *who, const char *option, double value);
-
 #endif

@@ -1,6 +1,7 @@
 #include "optim/optim_impl.h"
 #include "tensor/arena.h"
 #include "tensor/parallel.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
@@ -29,18 +30,6 @@ struct tarn_optim {
     slot *slots;
     int64_t n_slots, tiles;
 };
-
-bool tarn__optim_option(const char *who, const char *option, double value)
-{
-    if (isfinite(value) && value >= 0)
-        return true;
-    return tarn_fail("%s: %s %g, expected a finite number that is 0 or more", who, option, value);
-}
-
-bool tarn__optim_past(const char *who, const char *option, double value)
-{
-    return value >= 0 && value < 1 ? true : tarn_fail("%s: %s %g, expected 0 or more and below 1", who, option, value);
-}
 
 /* ---- making ---- */
 
@@ -244,7 +233,8 @@ bool tarn_optim_step(tarn_optim *o)
 
 bool tarn_optim_set_lr(tarn_optim *o, double lr)
 {
-    if (!tarn__usable("tarn_optim_set_lr", o, "optimiser") || !tarn__optim_option("tarn_optim_set_lr", "lr", lr))
+    if (!tarn__usable("tarn_optim_set_lr", o, "optimiser") ||
+        !tarn__is_in("tarn_optim_set_lr", "lr", lr, TARN__NOT_NEGATIVE))
         return false;
     o->lr = lr;
     return true;

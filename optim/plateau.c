@@ -1,8 +1,8 @@
 #include "optim/plateau.h"
 #include "tensor/arena.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
-#include <inttypes.h>
 #include <math.h>
 
 enum { RATE, BEST, BAD, COOLDOWN, N_STATE };
@@ -15,21 +15,12 @@ struct tarn_plateau {
 
 static bool opts_are_valid(const char *who, double lr, const tarn_plateau_opts *o)
 {
-    const struct {
-        const char *name;
-        double value;
-    } numbers[] = {{"lr", lr}, {"threshold", o->threshold}, {"min_lr", o->min_lr}, {"eps", o->eps}};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (!(isfinite(numbers[i].value) && numbers[i].value >= 0))
-            return tarn_fail("%s: %s %g, expected a finite number that is 0 or more", who, numbers[i].name,
-                             numbers[i].value);
-    if (!(o->factor > 0 && o->factor < 1))
-        return tarn_fail("%s: factor %g, expected above 0 and below 1", who, o->factor);
-    if (o->patience < -1)
-        return tarn_fail("%s: patience %" PRId64 ", expected -1 or more", who, o->patience);
-    if (o->cooldown < 0)
-        return tarn_fail("%s: cooldown %" PRId64 ", expected 0 or more", who, o->cooldown);
-    return true;
+    return tarn__is_in(who, "lr", lr, TARN__NOT_NEGATIVE) && tarn__is_in(who, "factor", o->factor, '(', 0, 1, ')') &&
+           tarn__is_in(who, "threshold", o->threshold, TARN__NOT_NEGATIVE) &&
+           tarn__is_in(who, "min_lr", o->min_lr, TARN__NOT_NEGATIVE) &&
+           tarn__is_in(who, "eps", o->eps, TARN__NOT_NEGATIVE) &&
+           tarn__is_count(who, "patience", o->patience, -1, INT64_MAX) &&
+           tarn__is_count(who, "cooldown", o->cooldown, 0, INT64_MAX);
 }
 
 tarn_plateau *tarn_plateau_new(double lr, const tarn_plateau_opts *opts)

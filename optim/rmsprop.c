@@ -1,4 +1,5 @@
 #include "optim/optim_impl.h"
+#include "tensor/range.h"
 
 static void rmsprop_step(const tarn__loops *loops, const void *settings, double lr, int64_t t, size_t n, void *weight,
                          const void *grad, void *const *moment)
@@ -35,9 +36,11 @@ tarn_optim *tarn_rmsprop_new(tarn_params *params, const tarn_rmsprop_opts *opts)
         chosen.alpha = 0.99;
     if (chosen.eps == 0)
         chosen.eps = 1e-8;
-    if (!tarn__optim_option(who, "lr", chosen.lr) || !tarn__optim_past(who, "alpha", chosen.alpha) ||
-        !tarn__optim_option(who, "eps", chosen.eps) || !tarn__optim_option(who, "momentum", chosen.momentum) ||
-        !tarn__optim_option(who, "weight_decay", chosen.weight_decay))
+    if (!tarn__is_in(who, "lr", chosen.lr, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "alpha", chosen.alpha, '[', 0, 1, ')') ||
+        !tarn__is_in(who, "eps", chosen.eps, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "momentum", chosen.momentum, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "weight_decay", chosen.weight_decay, TARN__NOT_NEGATIVE))
         return NULL;
     const tarn__optim_rule *rule = &rules[chosen.centered][chosen.momentum != 0];
     return tarn__optim_new(who, params, rule, chosen.lr, &chosen, sizeof chosen);

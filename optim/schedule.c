@@ -1,4 +1,5 @@
 #include "optim/schedule.h"
+#include "tensor/range.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -7,15 +8,12 @@
 
 static bool is_rate(const char *who, const char *what, double value)
 {
-    return isfinite(value) && value >= 0
-               ? true
-               : tarn_fail("%s: %s %g, expected a finite number that is 0 or more", who, what, value);
+    return tarn__is_in(who, what, value, TARN__NOT_NEGATIVE);
 }
 
 static bool is_count(const char *who, const char *what, int64_t value, int64_t least)
 {
-    return value >= least ? true
-                          : tarn_fail("%s: %s %" PRId64 ", expected %" PRId64 " or more", who, what, value, least);
+    return tarn__is_count(who, what, value, least, INT64_MAX);
 }
 
 double tarn_lr_step_decay(double base, int64_t step, int64_t every, double factor)
@@ -91,12 +89,6 @@ double tarn_lr_inverse(double base, int64_t step, double rate)
     return base / (1 + rate * (double)step);
 }
 
-static bool is_divisor(const char *who, const char *what, double value)
-{
-    return isfinite(value) && value > 0 ? true
-                                        : tarn_fail("%s: %s %g, expected a finite number above 0", who, what, value);
-}
-
 static double half_cosine(double from, double to, double part)
 {
     return to + (from - to) * (1 + cos(PI * part)) / 2;
@@ -109,12 +101,10 @@ double tarn_lr_one_cycle(double peak, int64_t step, int64_t total, const tarn_on
     const double final_div_factor = opts && opts->final_div_factor != 0 ? opts->final_div_factor : 1e4;
     const double pct_start = opts && opts->pct_start != 0 ? opts->pct_start : 0.3;
     if (!is_rate(who, "peak", peak) || !is_count(who, "step", step, 0) || !is_count(who, "total", total, 1) ||
-        !is_divisor(who, "div_factor", div_factor) || !is_divisor(who, "final_div_factor", final_div_factor))
+        !tarn__is_in(who, "div_factor", div_factor, TARN__POSITIVE) ||
+        !tarn__is_in(who, "final_div_factor", final_div_factor, TARN__POSITIVE) ||
+        !tarn__is_in(who, "pct_start", pct_start, '(', 0, 1, ']'))
         return NAN;
-    if (!(pct_start > 0 && pct_start <= 1)) {
-        tarn_fail("%s: pct_start %g, expected above 0 and at most 1", who, pct_start);
-        return NAN;
-    }
     const double first = peak / div_factor, last = first / final_div_factor;
     const double top = pct_start * (double)total - 1, at = (double)step, end = (double)total - 1;
     if (at <= top && top > 0)

@@ -1,6 +1,5 @@
 #include "optim/optim_impl.h"
-
-#include <math.h>
+#include "tensor/range.h"
 
 static void sgd_step(const tarn__loops *loops, const void *settings, double lr, int64_t t, size_t n, void *weight,
                      const void *grad, void *const *moment)
@@ -22,11 +21,11 @@ static const tarn__optim_rule momentum_rule = {.name = "sgd", .n_moments = 1, .m
 
 static bool opts_are_valid(const char *who, const tarn_sgd_opts *opts)
 {
-    if (!tarn__optim_option(who, "lr", opts->lr) || !tarn__optim_option(who, "momentum", opts->momentum) ||
-        !tarn__optim_option(who, "weight_decay", opts->weight_decay))
+    if (!tarn__is_in(who, "lr", opts->lr, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "momentum", opts->momentum, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "weight_decay", opts->weight_decay, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "dampening", opts->dampening, TARN__FINITE))
         return false;
-    if (!isfinite(opts->dampening))
-        return tarn_fail("%s: dampening %g, expected a finite number", who, opts->dampening);
     if (opts->nesterov && (opts->momentum == 0 || opts->dampening != 0))
         return tarn_fail("%s: nesterov with momentum %g and dampening %g, expected momentum above 0 and dampening 0",
                          who, opts->momentum, opts->dampening);

@@ -1,5 +1,6 @@
 #include "tensor/rng.h"
 #include "tensor/parallel.h"
+#include "tensor/range.h"
 #include "tensor/tensor_impl.h"
 
 #include <math.h>
@@ -137,8 +138,6 @@ static bool fill_run(const char *who, tarn_rng *rng, fill f)
         return false;
     if (!rng || (!f.out && f.n > 0))
         return tarn_fail("%s: %s is NULL", who, rng ? "out" : "rng");
-    if (!isfinite(f.a) || !isfinite(f.b))
-        return tarn_fail("%s: the distribution's parameters must be finite", who);
     f.rng = *rng;
     size_t blocks = f.n / f.per_block + (f.n % f.per_block != 0);
     tarn__parallel_for((int64_t)((blocks + TILE_BLOCKS - 1) / TILE_BLOCKS), fill_tile, &f);
@@ -189,33 +188,36 @@ static void bernoulli(const fill *f, const uint32_t w[4], size_t count, size_t a
 
 bool tarn_rng_fill_uniform_f32(tarn_rng *rng, size_t n, float *out, double low, double high)
 {
-    return fill_run(__func__, rng,
+    return tarn__is_uniform(__func__, false, low, high) &&
+           fill_run(__func__, rng,
                     (fill){.n = n, .per_block = 4, .out = out, .a = low, .b = high - low, .block = uniform_f32});
 }
 
 bool tarn_rng_fill_uniform_f64(tarn_rng *rng, size_t n, double *out, double low, double high)
 {
-    return fill_run(__func__, rng,
+    return tarn__is_uniform(__func__, true, low, high) &&
+           fill_run(__func__, rng,
                     (fill){.n = n, .per_block = 2, .out = out, .a = low, .b = high - low, .block = uniform_f64});
 }
 
 bool tarn_rng_fill_normal_f32(tarn_rng *rng, size_t n, float *out, double mean, double std)
 {
-    return fill_run(__func__, rng,
+    return tarn__is_normal(__func__, false, mean, std) &&
+           fill_run(__func__, rng,
                     (fill){.n = n, .per_block = 4, .out = out, .a = mean, .b = std, .block = normal_f32});
 }
 
 bool tarn_rng_fill_normal_f64(tarn_rng *rng, size_t n, double *out, double mean, double std)
 {
-    return fill_run(__func__, rng,
+    return tarn__is_normal(__func__, true, mean, std) &&
+           fill_run(__func__, rng,
                     (fill){.n = n, .per_block = 2, .out = out, .a = mean, .b = std, .block = normal_f64});
 }
 
 bool tarn_rng_fill_bernoulli(tarn_rng *rng, size_t n, uint8_t *out, double p)
 {
-    if (!(p >= 0 && p <= 1))
-        return tarn_fail("tarn_rng_fill_bernoulli: probability %g, expected 0 to 1", p);
-    return fill_run(__func__, rng, (fill){.n = n, .per_block = 4, .out = out, .a = p, .block = bernoulli});
+    return tarn__is_in(__func__, "p", p, '[', 0, 1, ']') &&
+           fill_run(__func__, rng, (fill){.n = n, .per_block = 4, .out = out, .a = p, .block = bernoulli});
 }
 
 bool tarn_rng_permutation(tarn_rng *rng, size_t n, int64_t *out)

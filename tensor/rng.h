@@ -32,7 +32,7 @@ TARN_API uint64_t tarn_rng_below(tarn_rng *rng, uint64_t bound); /* in [0, bound
 
 /* n values into `out` (f32 or f64 by the name), drawn in parallel; the stream moves on by ceil(n/4) blocks
  * for f32 and ceil(n/2) for f64, so element i is the same whatever the thread count. False with an error on
- * NULL. */
+ * NULL, and unless low <= high, 0 <= std, all of them and high - low are finite, and f32 holds those of f32. */
 TARN_API bool tarn_rng_fill_uniform_f32(tarn_rng *rng, size_t n, float *out, double low, double high);
 TARN_API bool tarn_rng_fill_uniform_f64(tarn_rng *rng, size_t n, double *out, double low, double high);
 TARN_API bool tarn_rng_fill_normal_f32(tarn_rng *rng, size_t n, float *out, double mean, double std);

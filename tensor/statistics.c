@@ -1,5 +1,6 @@
 #include "tensor/statistics.h"
 #include "tensor/arena.h"
+#include "tensor/range.h"
 #include "tensor/sort.h"
 #include "tensor/tensor_impl.h"
 
@@ -42,11 +43,14 @@ bool tarn_quantiles(tarn_tensor *x, int n, const double *q, double *out)
     static const char who[] = "tarn_quantiles";
     if (!tarn__tensor_usable(who, x, "x") || !tarn__usable(who, q, "q") || !tarn__usable(who, out, "out"))
         return false;
-    if (n < 1)
-        return tarn_fail("%s: n is %d, expected 1 or more", who, n);
-    for (int k = 0; k < n; k++)
-        if (!(q[k] >= 0 && q[k] <= 1))
-            return tarn_fail("%s: q[%d] is %g, expected 0 to 1", who, k, q[k]);
+    if (!tarn__is_count(who, "n", n, 1, INT64_MAX))
+        return false;
+    for (int k = 0; k < n; k++) {
+        char name[32];
+        snprintf(name, sizeof name, "q[%d]", k);
+        if (!tarn__is_in(who, name, q[k], '[', 0, 1, ']'))
+            return false;
+    }
     if (x->numel == 0)
         return tarn_fail("%s: x %s has no elements", who, TARN__SHAPE_TEXT(x));
     if (!is_sample(who, x))
@@ -99,10 +103,10 @@ bool tarn_histogram(tarn_tensor *x, int64_t count, double low, double high, int6
     static const char who[] = "tarn_histogram";
     if (!tarn__tensor_usable(who, x, "x") || !tarn__usable(who, counts, "counts"))
         return false;
-    if (count < 1)
-        return tarn_fail("%s: %" PRId64 " bins, expected 1 or more", who, count);
-    if (!isfinite(low) || !isfinite(high) || !(low < high) || !isfinite(high - low))
-        return tarn_fail("%s: from %g to %g, expected two finite numbers, the smaller first", who, low, high);
+    if (!tarn__is_count(who, "bins", count, 1, INT64_MAX) || !tarn__is_uniform(who, true, low, high))
+        return false;
+    if (low == high)
+        return tarn_fail("%s: low %g, expected a number below high", who, low);
     if (!is_sample(who, x))
         return false;
     const tarn_dtype dtype = x->dtype;

@@ -421,8 +421,8 @@ static void arguments_that_do_not_fit(void **state)
         {"r_max 0.5", x, v, v, &s, {.r_max = 0.5}},
         {"d_max -1", x, v, v, &s, {.d_max = -1}},
         {"r_max nan", x, v, v, &s, {.r_max = NAN}},
-        {"from batch 5000 to 100 (r)", x, v, v, &s, {.r_end = 100}},
-        {"from batch -1", x, v, v, &s, {.start = -1}},
+        {"r_end 100, expected 5000 or more", x, v, v, &s, {.r_end = 100}},
+        {"start -1", x, v, v, &s, {.start = -1}},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_null(tarn_batch_renorm(f.t, bad[i].x, bad[i].gamma, bad[i].beta, bad[i].running, &bad[i].opts));

@@ -406,9 +406,10 @@ static void arguments_that_do_not_fit(void **state)
     assert_false(tarn_gradcheck(first_alone, NULL, 1, &f32, NULL, NULL));
     assert_error_has("none of the 1 inputs is f64");
     const tarn_gradcheck_opts bad[] = {{.order = 3}, {.step = -1}, {.step = NAN}, {.rtol = 2}, {.atol = -1}};
+    const char *const named[] = {"order 3", "step -1", "step nan", "rtol 2", "atol -1"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_false(tarn_gradcheck(first_alone, NULL, 1, &x, &bad[i], NULL));
-        assert_error_has(i == 0 ? "order 3" : "tarn_gradcheck: step");
+        assert_error_has(named[i]);
     }
     tarn_fail("earlier");
     assert_false(tarn_gradcheck(first_alone, NULL, 1, &x, NULL, NULL));
@@ -527,11 +528,11 @@ static void samples_without_room(void **state)
     assert_null(tarn_gradcheck_sample_new(&rng, TARN_SHAPE(3), 0, 1, 2, kinks, 0.5, true));
     assert_error_has("no room for 3 values");
     assert_null(tarn_gradcheck_sample_new(&rng, TARN_SHAPE(3), 1, 1, 0, NULL, 0, false));
-    assert_error_has("expected low < high");
+    assert_error_has("low 1, expected a number below high");
     assert_null(tarn_gradcheck_sample_new(&rng, TARN_SHAPE(3), 0, INFINITY, 0, NULL, 0, false));
-    assert_error_has("expected low < high");
+    assert_error_has("high inf");
     assert_null(tarn_gradcheck_sample_new(&rng, TARN_SHAPE(3), 0, 1, 1, NULL, 0, false));
-    assert_error_has("1 kinks (NULL)");
+    assert_error_has("kinks is NULL");
     assert_null(tarn_gradcheck_sample_new(&rng, TARN_SHAPE(3), 0, 1, 0, NULL, -1, false));
     assert_error_has("margin -1");
     assert_null(tarn_gradcheck_sample_new(NULL, TARN_SHAPE(3), 0, 1, 0, NULL, 0, false));

@@ -402,7 +402,7 @@ static void bad_arguments(void **state)
     static const double bad[] = {-0.001, 1.001, NAN, INFINITY};
     for (int i = 0; i < 4; i++) {
         assert_false(tarn_rng_fill_bernoulli(&rng, 1, bytes, bad[i]));
-        expect_error("tarn_rng_fill_bernoulli: probability");
+        expect_error("tarn_rng_fill_bernoulli: p ");
     }
     assert_false(tarn_rng_fill_uniform_f32(&rng, 1, floats, 0, INFINITY));
     expect_error("tarn_rng_fill_uniform_f32:");
