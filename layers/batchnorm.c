@@ -4,7 +4,6 @@
 #include "tensor/tensor_impl.h"
 
 #include <inttypes.h>
-#include <math.h>
 
 static bool add_and_fill(tarn_batchnorm_layer *l, tarn_params *params, const char *name, int64_t channels)
 {
