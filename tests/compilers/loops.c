@@ -165,8 +165,10 @@ static void rows(void)
             void *x = fill(0, n, special), *y = fill(1, n, false);
             run.loops->softmax(n, x, y), add(y, n);
             run.loops->log_softmax(n, x, y), add(y, n);
-            add_double(run.loops->logsumexp(n, x));
-            run.loops->scaled_softmax(n, x, 1.7, 0.3, y), add(y, n);
+            double largest;
+            add_double(run.loops->exp_rest(n, x, &largest));
+            add_double(largest);
+            run.loops->scaled_softmax(n, x, 1.7, 0.6, 0.3, y), add(y, n);
             add_double(run.loops->argmax(n, x));
         }
     end();
@@ -316,6 +318,26 @@ static void product(void)
     end();
 }
 
+/* One row or column, and B transposed into panels. */
+static void vector_products(void)
+{
+    begin("gemv");
+    for (size_t i = 0; i < WIDTHS; i++)
+        for (int64_t depth = 1; depth < 90; depth += depth < 5 ? 1 : 17) {
+            const int64_t n = (int64_t)widths[i], lanes = run.loops->lanes;
+            void *x = fill(0, (size_t)(2 * depth), false), *y = fill(1, (size_t)n, false);
+            const void *b = fill(2, (size_t)(depth * n), false);
+            run.loops->combine_rows(depth, n, x, 2, b, n, y, depth % 2), add(y, (size_t)n);
+            run.loops->row_dots(n, depth, x, b, depth, y, 1, depth % 2), add(y, (size_t)n);
+            tarn__pack pack = {
+                .depth = depth, .panel_depth = depth, .columns = n, .row_stride = 1, .column_stride = depth};
+            const size_t room = (size_t)(depth * ((n + lanes - 1) / lanes * lanes));
+            pack.from = b, pack.to = fill(3, room, false);
+            run.loops->pack(&pack), add(pack.to, room);
+        }
+    end();
+}
+
 static void winograd(void)
 {
     enum { H = 9, W = 10, PLANE = 192 };
@@ -436,7 +458,7 @@ int main(void)
         run.loops = tarn__loops_of(run.dtype);
         unary(), binary(), rows(), columns();
         moments(), normalize(), normalize_grad();
-        product(), winograd(), depthwise(), windows();
+        product(), vector_products(), winograd(), depthwise(), windows();
         steps("adam", adam, 4), steps("sgd", sgd, 4), steps("adagrad", adagrad, 2);
         steps("rmsprop", rmsprop, 4), steps("radam", radam, 2), steps("nadam", nadam, 1);
     }
