@@ -197,7 +197,6 @@ SCRIPTS   = $(patsubst tests/test_%.sh,%,$(wildcard tests/test_*.sh))
 T        ?= $(TESTS:$(BUILD)/tests/test_%=%) $(if $(SANITIZER)$(RUN),,$(SCRIPTS))
 T_BUILT   = $(filter-out $(SCRIPTS),$(T))
 RUN_TESTS = $(T_BUILT:%=$(BUILD)/tests/test_%) $(patsubst %,tests/test_%.sh,$(filter $(SCRIPTS),$(T)))
-# More threads than processors, as some tests have, are slow when each of them waits actively.
 TEST_ENV  = CC='$(CC)' OPENBLAS='$(OPENBLAS)' RUN='$(RUN)' BUILD='$(BUILD)' DATA='$(DATA)' PKG_CONFIG='$(PKG_CONFIG)' \
             ASAN_OPTIONS="$${ASAN_OPTIONS-allocator_may_return_null=1}" \
             LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions=tests/lsan.supp:print_suppressions=0}" \

@@ -95,7 +95,7 @@ static inline void pause_briefly(void)
 #endif
 }
 
-/* Until `value`, under `mask`, is (or, with `change`, is no longer) `from`; false when the time is over before. */
+/* Waits for the condition, at most so long, without giving the processor away. */
 #define SPIN_UNTIL(condition, spin_ns)                                                                                 \
     do {                                                                                                               \
         const int64_t end = atomic_load_explicit(&may_spin, memory_order_relaxed) ? nanoseconds() + (spin_ns) : 0;     \
