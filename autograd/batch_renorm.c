@@ -40,36 +40,38 @@ static double clip(double x, double low, double high)
 
 /* What the moving averages were when the batch came decides, however often r and d are computed: also in the second
  * time of a checkpoint, whose node has the same attr. */
-static void find_correction(renorm_attr *attr, const tarn_tensor *near, const tarn_tensor *rest,
-                            const tarn_tensor *sigma)
+static bool find_correction(const tarn_node *n, renorm_attr *attr)
 {
-    const tarn_renorm_stats *running = &attr->running;
+    const tarn_tensor *near = n->in[NEAR], *rest = n->in[REST], *sigma = n->in[SIGMA];
+    tarn_tensor *running_mean = tarn__state_to_move(n, attr->running.mean),
+                *running_std = tarn__state_to_move(n, attr->running.std),
+                *running_batches = tarn__state_to_move(n, attr->running.batches);
+    if (!running_mean || !running_std || !running_batches)
+        return false;
     const tarn_batch_renorm_opts *o = &attr->opts;
-    double batches = tarn__load(running->batches, 0), *r = attr->found->data, *d = r + sigma->numel;
+    double batches = tarn__load(running_batches, 0), *r = attr->found->data, *d = r + sigma->numel;
     double r_max = ramp(batches, o, o->r_end, 1, o->r_max), d_max = ramp(batches, o, o->d_end, 0, o->d_max);
     int64_t last = sigma->ndim - 1;
     for (int64_t c = 0; c < sigma->numel; c++) {
-        double s = tarn__load(sigma, c * sigma->stride[last]), mean = tarn__load(running->mean, c);
-        double std = tarn__load(running->std, c);
+        double s = tarn__load(sigma, c * sigma->stride[last]), mean = tarn__load(running_mean, c);
+        double std = tarn__load(running_std, c);
         double near_c = tarn__load(near, c * near->stride[last]), rest_c = tarn__load(rest, c * rest->stride[last]);
         double difference = near_c - mean + rest_c;
         r[c] = clip(s / std, 1 / r_max, r_max);
         d[c] = clip(difference / std, -d_max, d_max);
-        tarn__store(running->mean, c, mean + o->momentum * difference);
-        tarn__store(running->std, c, std + o->momentum * (s - std));
+        tarn__store(running_mean, c, mean + o->momentum * difference);
+        tarn__store(running_std, c, std + o->momentum * (s - std));
     }
-    tarn__store(running->batches, 0, batches + 1);
-    running->mean->version++;
-    running->std->version++;
-    running->batches->version++;
+    tarn__store(running_batches, 0, batches + 1);
     attr->known = true;
+    return true;
 }
 
 static bool correction_run(tarn_node *n)
 {
     renorm_attr *attr = n->attr;
-    if (!attr->known)
-        find_correction(attr, n->in[NEAR], n->in[REST], n->in[SIGMA]);
+    if (!attr->known && !find_correction(n, attr))
+        return false;
     const double *found = attr->found->data;
     int64_t channels = n->out[0]->numel;
     for (int64_t c = 0; c < channels; c++) {

@@ -18,20 +18,24 @@ static void blend(tarn_tensor *running, const double *batch, double factor, doub
 {
     for (int64_t c = 0; c < running->numel; c++)
         tarn__store(running, c, (1 - weight) * tarn__load(running, c) + weight * factor * batch[c]);
-    running->version++;
 }
 
-static void update_running(const batchnorm_attr *attr, const double *mean, const double *var)
+static bool update_running(const tarn_node *n, const double *mean, const double *var)
 {
-    const tarn_running_stats *running = &attr->running;
-    if (!running->mean)
-        return;
-    double rows = (double)attr->b.rows, seen = tarn__load(running->batches, 0) + 1;
+    const batchnorm_attr *attr = n->attr;
+    if (!attr->running.mean || !tarn__first_run(n))
+        return true;
+    tarn_tensor *running_mean = tarn__state_to_move(n, attr->running.mean),
+                *running_var = tarn__state_to_move(n, attr->running.var),
+                *batches = tarn__state_to_move(n, attr->running.batches);
+    if (!running_mean || !running_var || !batches)
+        return false;
+    double rows = (double)attr->b.rows, seen = tarn__load(batches, 0) + 1;
     double weight = attr->momentum > 0 ? attr->momentum : 1 / seen;
-    blend(running->mean, mean, 1, weight);
-    blend(running->var, var, rows / (rows - 1), weight);
-    tarn__store(running->batches, 0, seen);
-    running->batches->version++;
+    blend(running_mean, mean, 1, weight);
+    blend(running_var, var, rows / (rows - 1), weight);
+    tarn__store(batches, 0, seen);
+    return true;
 }
 
 /* ---- the gradient, an op of its own: g, x, gamma, mean, var -> gx, ggamma, gbeta ---- */
@@ -133,9 +137,7 @@ bool tarn__batchnorm_finish(tarn_node *n, const void *x, const double *mean, con
         const tarn__normalized normalized = {x, gamma, beta, mean, var, attr->b.eps};
         tarn__batchnorm_apply(&attr->b, &(tarn__batchnorm_y){.a = normalized, .y = n->out[0]->data}, scratch);
     }
-    if (tarn__first_run(n))
-        update_running(attr, mean, var);
-    return true;
+    return update_running(n, mean, var);
 }
 
 static bool train_run(tarn_node *n)
@@ -284,9 +286,7 @@ static bool track_run(tarn_node *n)
         mean[c] = tarn__load(n->in[1], c);
         mean[columns + c] = tarn__load(n->in[2], c);
     }
-    if (tarn__first_run(n))
-        update_running(attr, mean, mean + columns);
-    return true;
+    return update_running(n, mean, mean + columns);
 }
 
 static bool track_vjp(tarn_tape *t, const tarn_node *n, tarn_tensor *const *gy, const bool *need, tarn_tensor **gx)

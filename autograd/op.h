@@ -145,6 +145,11 @@ const void *tarn__packed_input(const tarn_node *n, int i);
  * besides its outputs (running statistics) it changes the first time only. */
 bool tarn__first_run(const tarn_node *n);
 
+/* The stand-in of x, a leaf in which an op keeps a state, for the run of n to change: x takes its elements over when the
+ * whole run under way has succeeded. A node that runs later in it is given the same. NULL, with an error, when there is no
+ * memory. */
+tarn_tensor *tarn__state_to_move(const tarn_node *n, tarn_tensor *x);
+
 /* ---- for fuse ---- */
 
 /* The leaves behind n's inputs are as they were when it was recorded. Where not, n cannot run, and an output that is

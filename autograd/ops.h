@@ -245,6 +245,14 @@ TARN_API tarn_tensor *tarn_global_max_pool2d(tarn_tape *t, tarn_tensor *x);
 
 /* ---- normalization and noise ---- */
 
+/* Ops that keep a state (BatchNorm, batch renormalization and spectral normalization in training) move it once for each
+ * recording, in the order of recording, and all states of a run move when the whole of it has succeeded (tarn_backward,
+ * tarn_item, ...; on an eager tape each op is a run). A run that fails moves none: reset the tape and record the step again,
+ * or ask for the same tensor again on the same tape, and they move as if nothing had been. But what an earlier run of the
+ * step has computed, as tarn_item(loss) before a tarn_backward() that fails, has moved its states; recorded again it moves
+ * them again. A state that the program has written since the failure stays as written. A tape with a run that failed is
+ * reset before its states are freed. */
+
 /* Where BatchNorm keeps its running statistics: f32 or f64 leaves of the caller's, of a store or of the tape. */
 typedef struct tarn_running_stats {
     tarn_tensor *mean;    /* [C] */
@@ -261,7 +269,7 @@ typedef struct tarn_batchnorm_opts {
 /* Batch Normalization (Ioffe & Szegedy 2015, 1502.03167, algorithms 1 and 2), over every axis but the last:
  *   y = (x - mean) / sqrt(var + eps) * gamma + beta,   x [...,C], gamma and beta [C].
  * On a tape in training, mean and biased variance are those of x, every example's output depends on every
- * example, and gradients flow through the statistics, to any order. When it runs, the running statistics
+ * example, and gradients flow through the statistics, to any order. When it has run, the running statistics
  * move: running = (1-momentum)*running + momentum*batch, the variance unbiased (count-1). The lecture writes
  * mu_bar <- p*mu_bar + (1-p)*mu_t: p = 1-momentum. One value a channel is an error: its variance says
  * nothing. On a tape in evaluation, mean and var are the running ones, constants to the gradient of x, gamma
@@ -297,7 +305,7 @@ typedef struct tarn_batch_renorm_opts {
  *   r = clip(sigma_B / sigma, 1/r_max, r_max),   d = clip((mean_B - mu) / sigma, -d_max, d_max),
  *   y = ((x - mean_B) / sigma_B * r + d) * gamma + beta,   x [...,C], gamma and beta [C].
  * r and d are constants to the gradient; through mean_B and sigma_B it flows, to any order. So where the limits do not
- * bind, y is what evaluation would give, and small batches train the network that is used. When it runs, once, the
+ * bind, y is what evaluation would give, and small batches train the network that is used. When it has run, once, the
  * averages move: mu += momentum * (mean_B - mu), sigma likewise, batches by 1; r and d come from those before. The limits
  * follow from `batches`, and so go on where a saved state left off. One value a channel is an error in training.
  * In evaluation y = (x - mu) / sigma * gamma + beta. running is needed in both. opts NULL: every default. */

@@ -263,6 +263,8 @@ bool tarn__run_all(tarn_tape *t, size_t n, tarn_tensor *const *xs, bool dropping
         if (xs[i]->node)
             xs[i]->uses--;
     t->dropping = false;
+    if (ok)
+        tarn__states_settle(t);
     return ok;
 }
 

@@ -35,15 +35,14 @@ static bool find(tarn_node *n, iterate_attr *attr)
 {
     const void *w = tarn__packed_input(n, 0);
     double *u = attr->found->data, *v = u + attr->out, *scratch = tarn__scratch(n, (size_t)attr->out * sizeof *scratch);
-    if (!w || !scratch)
+    tarn_tensor *u_moved = tarn__state_to_move(n, attr->u), *v_moved = tarn__state_to_move(n, attr->v);
+    if (!w || !scratch || !u_moved || !v_moved)
         return false;
     for (int64_t i = 0; i < attr->out; i++)
-        u[i] = tarn__load(attr->u, i);
+        u[i] = tarn__load(u_moved, i);
     tarn__spectral_iterate(n->in[0]->dtype, attr->in, attr->out, w, attr->iterations, u, v, scratch);
-    copy_out(attr->u, u);
-    copy_out(attr->v, v);
-    attr->u->version++;
-    attr->v->version++;
+    copy_out(u_moved, u);
+    copy_out(v_moved, v);
     attr->known = true;
     return true;
 }

@@ -63,6 +63,7 @@ void tarn_tape_reset(tarn_tape *t)
     tarn__note_peak(t);
     t->count = 0;
     t->transformed = NULL;
+    tarn__states_forget(t);
     t->home.resets++;
     t->lingering = false;
     t->segment = NULL;

@@ -20,6 +20,11 @@ typedef struct tarn__records {
     size_t taken, most;           /* recorded since the reset; at most between two resets */
 } tarn__records;
 
+/* A state that is moving (state.c). */
+typedef struct tarn__state tarn__state;
+
+enum { TARN__STATE_BUCKETS = 64 };
+
 struct tarn_tape {
     tarn__home home;   /* of its tensors */
     tarn__arena arena; /* nodes, and values of a few bytes */
@@ -35,6 +40,8 @@ struct tarn_tape {
     tarn__segment *segment;         /* that is being recorded */
     int rules;                      /* how many gradient rules are recording, one inside the other */
     bool training, grad, eager, fusion;
+    tarn__state *states[TARN__STATE_BUCKETS]; /* by address, linked: moved by runs of which none has succeeded yet */
+    bool moved;                               /* there are some */
     bool final;     /* the rules are recording gradients that nobody will differentiate again */
     bool dropping;  /* the run under way is tarn_backward's: what nobody will read goes at once */
     bool lingering; /* something that nobody will read is still there */
@@ -102,6 +109,15 @@ bool tarn__find_ways(tarn_tape *t, int n_outputs, tarn_tensor *const *outputs,
 
 /* Fails: x has no open way, because of `cut`. */
 bool tarn__cut_fail(const char *who, const char *what, const tarn_tensor *x, const tarn_node *cut);
+
+/* ---- states (state.c) ---- */
+
+/* A run has succeeded: the states become what it, and those that failed before, have made of them, unless the program has
+ * written them since. */
+void tarn__states_settle(tarn_tape *t);
+
+/* They stay as they are. */
+void tarn__states_forget(tarn_tape *t);
 
 /* ---- memory (life.c) ---- */
 
