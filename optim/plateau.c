@@ -66,9 +66,8 @@ static bool is_better(const tarn_plateau_opts *o, double metric, double best)
 {
     if (isinf(best)) /* none yet, and a threshold has no meaning */
         return o->maximize ? metric > best : metric < best;
-    if (o->maximize)
-        return metric > (o->absolute ? best + o->threshold : best * (1 + o->threshold));
-    return metric < (o->absolute ? best - o->threshold : best * (1 - o->threshold));
+    const double margin = o->absolute ? o->threshold : o->threshold * fabs(best);
+    return o->maximize ? metric > best + margin : metric < best - margin;
 }
 
 static bool is_count(double value)

@@ -36,10 +36,11 @@ TARN_API tarn_plateau *tarn_plateau_new(double lr, const tarn_plateau_opts *opts
 TARN_API void tarn_plateau_free(tarn_plateau *plateau);
 
 /* Takes the metric of one more epoch, and returns the rate for the next; the steps are those of torch's
- * ReduceLROnPlateau:
- *   1. The metric is better than the best so far if it is below best*(1 - threshold), with `absolute` below
- *      best - threshold; with `maximize` above best*(1 + threshold) or best + threshold. The first is better
- *      than none, unless it is the worst there is. NaN is never better.
+ * ReduceLROnPlateau, but for the threshold of negative metrics:
+ *   1. The metric is better than the best so far if it is below best - threshold*|best|, with `absolute` below
+ *      best - threshold; with `maximize` above best + threshold*|best| or best + threshold. (torch has best*(1 - threshold),
+ *      which for a negative best lies on the other side: there a loss that rises a little counts as better.) The first is
+ *      better than none, unless it is the worst there is. NaN is never better.
  *   2. If it is better, it is the best so far, and the bad epochs are counted from 0; else there is one more.
  *   3. In the `cooldown` epochs after the rate has fallen, no epoch is bad.
  *   4. When there are more than `patience` bad epochs, the rate becomes max(lr*factor, min_lr), if that is less by

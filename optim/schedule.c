@@ -16,13 +16,29 @@ static bool is_count(const char *who, const char *what, int64_t value, int64_t l
     return tarn__is_count(who, what, value, least, INT64_MAX);
 }
 
+/* Factors and quotients of finite numbers may overflow. */
+static double finite_rate(const char *who, int64_t step, double rate)
+{
+    if (isfinite(rate))
+        return rate;
+    tarn_fail("%s: the rate at step %" PRId64 " is too large for a double, expected smaller rates or factors", who,
+              step);
+    return NAN;
+}
+
+/* base * factor^power, where 0 stays 0 however large the power is. */
+static double decayed(const char *who, int64_t step, double base, double factor, double power)
+{
+    return base == 0 ? 0 : finite_rate(who, step, base * pow(factor, power));
+}
+
 double tarn_lr_step_decay(double base, int64_t step, int64_t every, double factor)
 {
     static const char who[] = "tarn_lr_step_decay";
     if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0) || !is_count(who, "every", every, 1) ||
         !is_rate(who, "factor", factor))
         return NAN;
-    return base * pow(factor, (double)(step / every));
+    return decayed(who, step, base, factor, (double)(step / every));
 }
 
 double tarn_lr_exponential(double base, int64_t step, double factor)
@@ -30,7 +46,7 @@ double tarn_lr_exponential(double base, int64_t step, double factor)
     static const char who[] = "tarn_lr_exponential";
     if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0) || !is_rate(who, "factor", factor))
         return NAN;
-    return base * pow(factor, (double)step);
+    return decayed(who, step, base, factor, (double)step);
 }
 
 static double cosine(double base, int64_t step, int64_t total, double low)
@@ -107,7 +123,9 @@ double tarn_lr_one_cycle(double peak, int64_t step, int64_t total, const tarn_on
         return NAN;
     const double first = peak / div_factor, last = first / final_div_factor;
     const double top = pct_start * (double)total - 1, at = (double)step, end = (double)total - 1;
-    if (at <= top && top > 0)
-        return half_cosine(first, peak, at / top);
-    return at >= end ? last : half_cosine(peak, last, (at - top) / (end - top));
+    const bool rises = at <= top && top > 0;
+    return finite_rate(who, step,
+                       rises       ? half_cosine(first, peak, at / top)
+                       : at >= end ? last
+                                   : half_cosine(peak, last, (at - top) / (end - top)));
 }

@@ -110,6 +110,25 @@ static void the_other_bad_schedules_are_errors(void **state)
     nan_with(tarn_lr_one_cycle(1, 0, 1, &(tarn_one_cycle_opts){.final_div_factor = INFINITY}), "final_div_factor inf");
 }
 
+static void rates_are_finite_or_an_error(void **state)
+{
+    (void)state;
+    assert_true(tarn_lr_exponential(0, 5000, 2) == 0);
+    assert_true(tarn_lr_step_decay(0, 5000, 1, 2) == 0);
+    assert_true(tarn_lr_exponential(1, 1023, 2) == 0x1p1023);
+    assert_null(tarn_error());
+    assert_true(isnan(tarn_lr_exponential(1, 1024, 2)));
+    expect_error("tarn_lr_exponential: the rate at step 1024 is too large for a double");
+    assert_true(isnan(tarn_lr_step_decay(1, 5000, 1, 2)));
+    expect_error("tarn_lr_step_decay: the rate at step 5000 is too large");
+    for (int64_t step = 0; step <= 10; step++) {
+        assert_true(isnan(tarn_lr_one_cycle(1e10, step, 10, &(tarn_one_cycle_opts){1e-300, 1e-300, 0.3})));
+        expect_error("tarn_lr_one_cycle: the rate at step ");
+    }
+    assert_true(tarn_lr_inverse(1, INT64_MAX, 1e300) == 0);
+    assert_null(tarn_error());
+}
+
 /* ---- plateau ---- */
 
 static void the_rate_falls_when_patience_ends(void **state)
@@ -142,6 +161,26 @@ static void the_first_metric_is_better_than_none(void **state)
         assert_true(kept[1] == 5 && kept[2] == 0);
         tarn_plateau_step(p, 5);
         assert_true(kept[1] == 5 && kept[2] == 1);
+        tarn_plateau_free(p);
+    }
+    assert_null(tarn_error());
+}
+
+/* A metric may be negative, as a log-likelihood is: nothing is better than itself. */
+static void a_flat_negative_metric_is_a_plateau(void **state)
+{
+    (void)state;
+    for (int maximize = 0; maximize < 2; maximize++) {
+        const tarn_plateau_opts opts = {.factor = 0.5, .patience = 2, .maximize = maximize};
+        tarn_plateau *p = tarn_plateau_new(1, &opts);
+        for (int i = 0; i < 3; i++)
+            assert_true(tarn_plateau_step(p, -1) == 1);
+        assert_true(tarn_plateau_step(p, -1) == 0.5);
+        const double *kept = tarn_data(tarn_params_find(tarn_plateau_state(p), "plateau"));
+        tarn_plateau_step(p, maximize ? -1.00005 : -0.99995); /* worse */
+        assert_true(kept[1] == -1);
+        tarn_plateau_step(p, maximize ? -0.99 : -1.01); /* better, by more than the threshold */
+        assert_true(kept[1] == (maximize ? -0.99 : -1.01));
         tarn_plateau_free(p);
     }
     assert_null(tarn_error());
@@ -227,6 +266,8 @@ int main(void)
         TEST(the_other_bad_schedules_are_errors),
         TEST(the_rate_falls_when_patience_ends),
         TEST(the_first_metric_is_better_than_none),
+        TEST(a_flat_negative_metric_is_a_plateau),
+        TEST(rates_are_finite_or_an_error),
         TEST(a_plateau_resumes),
         TEST(bad_plateaus_are_errors),
     };
