@@ -7,12 +7,21 @@
 /* A stage reduces the middle axis of [outer, length, inner]. Several stages follow each other when reduced
  * and kept axes alternate, innermost first. */
 /* A piece of columns is larger, for its partial results to be few beside it. */
-enum { PIECE_ELEMENTS = 16384, COLUMN_ELEMENTS = 65536, COLUMNS = 1024, JOINED = 2048 };
+enum { PIECE_ELEMENTS = 16384, COLUMN_ELEMENTS = 65536, COLUMNS = TARN__COLUMNS, JOINED = 2048 };
+
+/* Columns of few rows, many of them: a tile takes some, needs no partial results, and the next such stage is done with
+ * it. Where more rows are short too, memory is no longer read in order. */
+enum { FEW_ROWS = 8, FEW_ELEMENTS = 8192, TOTALS = 4096 };
 
 typedef struct stage {
     int64_t outer, length, inner;
     int64_t pieces, piece; /* the length is cut into pieces */
     int64_t column_tiles;
+    bool is_short;         /* it reduces `again` and length of [outer, again, middle, length, inner] */
+    bool joined;           /* by tarn__rows_are_joined */
+    int64_t again, middle; /* again 1: only length */
+    int64_t group, groups; /* the middle axis is cut into groups */
+    int64_t units, per_tile;
     tarn__reduction kind;
     tarn_dtype dtype, out; /* of x, of y */
     const char *x;
@@ -100,15 +109,57 @@ static void short_rows_tile(void *context, int64_t tile)
     }
 }
 
+static void put_all(const stage *s, int64_t first, int64_t count, const double *total)
+{
+    double scale = s->scale;
+    if (s->out == TARN_F64)
+        for (int64_t i = 0; i < count; i++)
+            ((double *)(void *)s->y)[first + i] = scale * total[i];
+    else
+        for (int64_t i = 0; i < count; i++)
+            ((float *)(void *)s->y)[first + i] = (float)(scale * total[i]);
+}
+
+static void short_columns_tile(void *context, int64_t tile)
+{
+    const stage *s = context;
+    size_t size = tarn_dtype_size(s->dtype);
+    const tarn__loops *loops = tarn__loops_of(s->dtype);
+    int64_t last = (tile + 1) * s->per_tile < s->units ? (tile + 1) * s->per_tile : s->units;
+    for (int64_t unit = tile * s->per_tile; unit < last; unit++) {
+        int64_t column = unit % s->column_tiles * TOTALS, group = unit / s->column_tiles % s->groups * s->group;
+        int64_t outer = unit / s->column_tiles / s->groups;
+        int64_t columns = s->inner - column < TOTALS ? s->inner - column : TOTALS;
+        int64_t count = s->middle - group < s->group ? s->middle - group : s->group;
+        double total[TOTALS];
+        for (int64_t c = 0; c < count * columns; c++)
+            total[c] = identity(s->kind);
+        for (int64_t a = 0; a < s->again; a++) {
+            int64_t row = ((outer * s->again + a) * s->middle + group) * s->length;
+            const char *x = s->x + (size_t)(row * s->inner + column) * size;
+            if (!s->joined)
+                loops->short_column[s->kind]((size_t)count, (size_t)s->length, (size_t)columns, x, (size_t)s->inner,
+                                             total);
+            for (int64_t g = 0; s->joined && g < count; g++) /* of the whole width */
+                loops->column[s->kind]((size_t)s->length, (size_t)columns, x + (size_t)(g * s->length * columns) * size,
+                                       (size_t)columns, total + g * columns);
+        }
+        put_all(s, (outer * s->middle + group) * s->inner + column, count * columns, total);
+    }
+}
+
 static void stage_run(stage *s)
 {
     if (s->outer * s->inner == 0)
         return;
+    if (s->is_short) {
+        tarn__parallel_for(tarn__tiles(s->units, s->per_tile), short_columns_tile, s);
+        return;
+    }
     if (s->inner == 1 && s->length > 0 && s->length <= PIECE_ELEMENTS / 4) {
         tarn__parallel_for(tarn__tiles(s->outer, PIECE_ELEMENTS / s->length), short_rows_tile, s);
         return;
     }
-    stage_cut(s);
     tarn__parallel_for(s->outer * s->pieces * s->column_tiles, stage_tile, s);
     if (s->pieces > 1)
         tarn__parallel_for(tarn__tiles(s->outer * s->inner, JOINED), join_tile, s);
@@ -138,32 +189,84 @@ static bool next_stage(int *ndim, int64_t *shape, bool *reduced, stage *s)
     return true;
 }
 
-void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const int64_t *shape, const tarn__axes *axes,
-                      const void *x, void *y, double scale, tarn__cuts *scratch)
+static void short_cut(stage *s)
+{
+    int64_t width = s->inner < TOTALS ? s->inner : TOTALS;
+    s->column_tiles = tarn__tiles(s->inner, TOTALS);
+    s->group = TOTALS / width;
+    s->groups = tarn__tiles(s->middle, s->group);
+    s->units = s->outer * s->groups * s->column_tiles;
+    s->per_tile = 1 + PIECE_ELEMENTS / (s->again * s->length * s->group * width);
+}
+
+/* Whether `following` can be done while `s` is: its rows, which are doubles, are added in order by themselves too, as
+ * long as no two of them are a joined row's, or are left over by it. */
+static bool takes_in(const stage *s, const stage *following)
+{
+    int64_t rows = following->length, columns = following->inner;
+    return s->is_short && !s->joined && s->again == 1 && rows > 0 && rows <= TARN__SHORT_ROWS && columns > 0 &&
+           (columns > COLUMNS / 2 || rows <= COLUMNS / columns + 1);
+}
+
+typedef struct plan {
+    int count;
+    stage stages[TARN_MAX_DIMS];
+} plan;
+
+static plan plan_of(int ndim, const int64_t *shape, const tarn__axes *axes)
 {
     int64_t left[TARN_MAX_DIMS];
     bool reduced[TARN_MAX_DIMS];
     memcpy(left, shape, (size_t)ndim * sizeof *shape);
     memcpy(reduced, axes->reduced, sizeof reduced);
+    plan p = {.count = 0};
+    for (stage s; next_stage(&ndim, left, reduced, &s);) {
+        stage *before = p.count > 0 ? &p.stages[p.count - 1] : NULL;
+        if (before && takes_in(before, &s)) {
+            before->again = s.length;
+            before->middle = s.inner / before->inner;
+            before->outer = s.outer;
+            continue;
+        }
+        s.is_short = s.inner > 1 && s.length > 0 && s.length <= TARN__SHORT_ROWS &&
+                     (s.length <= FEW_ROWS || s.length * s.inner <= FEW_ELEMENTS);
+        s.joined = s.is_short && tarn__rows_are_joined((size_t)s.length, (size_t)s.inner);
+        s.again = s.middle = 1;
+        if (s.is_short) {
+            s.middle = s.outer;
+            s.outer = 1;
+        }
+        p.stages[p.count++] = s;
+    }
+    for (int i = 0; i < p.count; i++)
+        if (p.stages[i].is_short)
+            short_cut(&p.stages[i]);
+        else
+            stage_cut(&p.stages[i]);
+    return p;
+}
+
+void tarn__reduce_run(tarn__reduction kind, tarn_dtype dtype, int ndim, const int64_t *shape, const tarn__axes *axes,
+                      const void *x, void *y, double scale, tarn__cuts *scratch)
+{
+    plan p = plan_of(ndim, shape, axes);
     const char *from = x;
     tarn_dtype from_dtype = dtype;
-    stage s, following;
-    bool more = next_stage(&ndim, left, reduced, &s);
-    while (more) {
-        more = next_stage(&ndim, left, reduced, &following);
-        stage_cut(&s);
-        s.kind = kind;
-        s.dtype = from_dtype;
-        s.out = more ? TARN_F64 : dtype; /* what lies between two stages is not rounded */
-        s.x = from;
-        s.partial = tarn__cut(scratch, (size_t)(s.outer * s.pieces * s.inner) * sizeof(double));
-        s.y = more ? tarn__cut(scratch, (size_t)(s.outer * s.inner) * sizeof(double)) : y;
-        s.scale = more ? 1 : scale;
+    for (int i = 0; i < p.count; i++) {
+        stage *s = &p.stages[i];
+        const bool more = i < p.count - 1;
+        s->kind = kind;
+        s->dtype = from_dtype;
+        s->out = more ? TARN_F64 : dtype; /* what lies between two stages is not rounded */
+        s->x = from;
+        s->partial =
+            s->is_short ? NULL : tarn__cut(scratch, (size_t)(s->outer * s->pieces * s->inner) * sizeof(double));
+        s->y = more ? tarn__cut(scratch, (size_t)(s->outer * s->middle * s->inner) * sizeof(double)) : y;
+        s->scale = more ? 1 : scale;
         if (scratch->block)
-            stage_run(&s);
-        from = s.y;
-        from_dtype = s.out;
-        s = following;
+            stage_run(s);
+        from = s->y;
+        from_dtype = s->out;
     }
 }
 

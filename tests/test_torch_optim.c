@@ -194,7 +194,8 @@ static void compute_all(tarn_params *r)
         compute_schedule(r, &schedules[i]);
     for (size_t i = 0; i < N_PLATEAUS; i++) {
         compute_plateau(r, &plateaus[i], "in/metric");
-        compute_plateau(r, &plateaus[i], "in/signed");
+        if (plateaus[i].opts.absolute) /* of a negative best a relative threshold is torch's own */
+            compute_plateau(r, &plateaus[i], "in/signed");
     }
 }
 

@@ -120,7 +120,8 @@ def optim_reference(dump):
     out = {f"{name}/lr": schedule_reference(new) for name, new in SCHEDULES.items()}
     for name, opts in PLATEAUS.items():
         out[f"{name}/lr"] = plateau_reference(dump["in/metric"], opts)
-        out[f"{name}/lr_signed"] = plateau_reference(dump["in/signed"], opts)
+        if opts.get("threshold_mode") == "abs":
+            out[f"{name}/lr_signed"] = plateau_reference(dump["in/signed"], opts)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     for name, (new, opts) in OPTIMISERS.items():

@@ -76,6 +76,14 @@ static tarn_tensor *max_pool(tarn_tape *t, tarn_tensor *x)
     return tarn_max_pool2d(t, x, 2, NULL);
 }
 
+/* Each pixel as 2x2: its gradient sums short runs along two axes. */
+static tarn_tensor *upsample(tarn_tape *t, tarn_tensor *x)
+{
+    const int64_t n = tarn_dim(x, 0), h = tarn_dim(x, 1), w = tarn_dim(x, 2), k = tarn_dim(x, 3);
+    tarn_tensor *pixels = tarn_reshape(t, x, TARN_SHAPE(n, h, 1, w, 1, k));
+    return tarn_reshape(t, tarn_expand(t, pixels, TARN_SHAPE(n, h, 2, w, 2, k)), TARN_SHAPE(n, 2 * h, 2 * w, k));
+}
+
 static tarn_tensor *leaky_relu(tarn_tape *t, tarn_tensor *x)
 {
     return tarn_leaky_relu(t, x, 0.01);
@@ -193,6 +201,7 @@ static void put_layers(op_case *cases, size_t *count)
     put_images(cases, count, "batchnorm", NULL, 3, 5, true);
     put_images(cases, count, "relu", tarn_relu, 2, 3, false);
     put_images(cases, count, "max_pool2d", max_pool, 1.25, 1.5, false);
+    put_images(cases, count, "upsample", upsample, 5, 5, false);
     static const int64_t linear[][3] = {{64, 784, 256}, {64, 256, 128}, {64, 128, 10}, {64, 3136, 128}};
     for (int grad_of = -1; grad_of <= 1; grad_of++)
         for (size_t i = 0; i < sizeof linear / sizeof *linear; i++)

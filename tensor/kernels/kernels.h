@@ -22,6 +22,19 @@ typedef double tarn__row_loop(size_t n, const void *x);
 /* total[c] = total[c] (+) the reduction of x[0..rows)[c]; rows lie `stride` elements apart. */
 typedef void tarn__column_loop(size_t rows, size_t columns, const void *x, size_t stride, double *total);
 
+/* Up to SHORT_ROWS rows that are not joined are reduced from the first to the last, in x's own precision, and what comes
+ * out is joined with the total. The short loop does only that, for `groups` of rows one behind the other, each with
+ * totals of its own. */
+enum { TARN__COLUMNS = 1024, TARN__SHORT_ROWS = 64 };
+typedef void tarn__short_column_loop(size_t groups, size_t rows, size_t columns, const void *x, size_t stride,
+                                     double *total);
+
+/* Whether the loop takes several rows of the whole width as one long row. */
+static inline bool tarn__rows_are_joined(size_t rows, size_t columns)
+{
+    return columns <= TARN__COLUMNS / 2 && rows >= TARN__COLUMNS / columns;
+}
+
 /* A window over one image [H,W,C] of a batch, and what it slides to: P x Q positions. */
 typedef struct tarn__window {
     int64_t h, w, c, p, q;
@@ -141,6 +154,7 @@ typedef struct tarn__loops {
     tarn__binary_loop *binary[TARN__BINARY_COUNT];
     tarn__row_loop *row[TARN__REDUCTION_COUNT];
     tarn__column_loop *column[TARN__REDUCTION_COUNT];
+    tarn__short_column_loop *short_column[TARN__REDUCTION_COUNT];
 
     /* The first largest of n values; a NaN counts as largest. */
     int32_t (*argmax)(size_t n, const void *x);
