@@ -443,26 +443,29 @@ bool tarn__vjp_composed(tarn_tape *t, const tarn_node *n, size_t first, tarn_ten
 typedef struct parameters {
     int count;
     tarn_tensor **p; /* count parameters, then room for as many gradients and the loss */
-    tarn__chunk *borrowed;
 } parameters;
 
 /* The parameters that marked nodes read through which gradients flow. */
 static bool collect_parameters(const ways *w, parameters *found)
 {
     tensor_set seen;
+    tarn__chunk *borrowed = NULL;
     size_t uses = 0;
     for (size_t id = w->low; id < w->end; id++)
         for (int i = 0; i < ways_out(w, w->t->nodes[id]); i++)
             uses += w->t->nodes[id]->in[i]->grad != NULL;
-    found->p = borrow(w->t, &found->borrowed, (2 * uses + 1) * sizeof *found->p);
-    if (!found->p || !set_init(&seen, w->t, &found->borrowed, uses))
+    found->p = tarn__arena_allocate_small(&w->t->arena, (2 * uses + 1) * sizeof *found->p);
+    if (!found->p || !set_init(&seen, w->t, &borrowed, uses)) {
+        give_back(w->t, borrowed);
         return tarn_fail("tarn_backward: no memory");
+    }
     for (size_t id = w->low; id < w->end; id++)
         for (int i = 0; i < ways_out(w, w->t->nodes[id]); i++) {
             tarn_tensor *x = w->t->nodes[id]->in[i];
             if (x->grad && set_add(&seen, x, found->count) == found->count)
                 found->p[found->count++] = x;
         }
+    give_back(w->t, borrowed);
     return true;
 }
 
@@ -512,19 +515,22 @@ static bool is_loss(const tarn_tape *t, const tarn_tensor *loss)
     return true;
 }
 
-static bool backward(tarn_tape *t, tarn_tensor *loss, parameters *found)
+bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
 {
+    if (!tarn__usable("tarn_backward", t, "tape") || !is_loss(t, loss))
+        return false;
+    parameters found = {0, NULL};
     ways w = {.t = t};
     mark_all(&w, 1, &loss);
-    const bool collected = collect_parameters(&w, found);
-    int n = found->count;
+    const bool collected = collect_parameters(&w, &found);
+    int n = found.count;
     if (!collected || n == 0) {
         unmark_all(&w);
         return collected && no_parameter_fail(t, loss);
     }
-    tarn_tensor **grads = found->p + n;
+    tarn_tensor **grads = found.p + n;
     t->final = true;
-    bool ok = differentiate(&w, 1, &loss, NULL, n, found->p, grads);
+    bool ok = differentiate(&w, 1, &loss, NULL, n, found.p, grads);
     t->final = false;
     if (!ok)
         return false;
@@ -532,7 +538,7 @@ static bool backward(tarn_tape *t, tarn_tensor *loss, parameters *found)
     if (!tarn__run_all(t, (size_t)n + 1, grads, true))
         return false;
     for (int i = 0; i < n; i++) {
-        tarn_tensor *p = found->p[i];
+        tarn_tensor *p = found.p[i];
         if (p->has_grad)
             tarn__add_into(p->grad, grads[i]);
         else
@@ -542,14 +548,4 @@ static bool backward(tarn_tape *t, tarn_tensor *loss, parameters *found)
     }
     tarn__drop_all(t, (size_t)n, grads);
     return true;
-}
-
-bool tarn_backward(tarn_tape *t, tarn_tensor *loss)
-{
-    if (!tarn__usable("tarn_backward", t, "tape"))
-        return false;
-    parameters found = {0, NULL, NULL};
-    bool ok = is_loss(t, loss) && backward(t, loss, &found);
-    give_back(t, found.borrowed);
-    return ok;
 }
