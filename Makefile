@@ -54,7 +54,11 @@ STB_CFLAGS      := $(or $(call pkg_cflags,stb),-isystem /usr/include/stb)
 ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -I. $(STB_CFLAGS) $(CPPFLAGS) -MMD -MP
 # A product and a sum are joined where the sources say so (tensor/kernels/fma.inc), and nowhere else: so all compilers
 # round alike, whatever CFLAGS holds.
-ALL_CFLAGS   = -std=c17 $(WARNINGS) -pthread -fPIC -fvisibility=hidden $(CFLAGS) -ffp-contract=off $(SANITIZER)
+ALL_CFLAGS   = -std=c17 $(WARNINGS) -pthread -fPIC -fvisibility=hidden $(TLS) $(CFLAGS) -ffp-contract=off $(SANITIZER)
+# glibc takes a loaded library's thread-local variables from the heap at a thread's first use, and ends the process where
+# that has nothing to give; these are so few that they fit into what it keeps for the purpose.
+GLIBC       := $(filter 2,$(shell echo __GLIBC__ | $(CC) -include features.h -E -P -x c - 2>/dev/null))
+TLS          = $(if $(GLIBC),-ftls-model=initial-exec)
 # The OpenBLAS that starts no threads of its own, where Debian puts it; elsewhere the one that is there.
 OPENBLAS_DIR := $(wildcard /usr/lib/$(subst -pc-,-,$(shell $(CC) -dumpmachine 2>/dev/null))/openblas-serial)
 OPENBLAS     ?= $(foreach folder,$(OPENBLAS_DIR),-L$(folder) -Wl,-rpath,$(folder)) -lopenblas

@@ -33,7 +33,8 @@ TARN_API void tarn_error_clear(void);
 /* Sets the calling thread's error from a printf format, unless one is already pending. Always returns false,
  * so that loaders and user code can `return tarn_fail("data: %s: no such file", path);`. Of a text of more than
  * 1023 bytes the middle is left out, so that what a long path is in the way of can be read (of one beyond 8191
- * bytes, the end too). Numbers have a decimal point in every locale. Never fails, and takes no memory. */
+ * bytes, the end too). Numbers have a decimal point in every locale. Never fails, and takes no memory: 256 threads at a
+ * time can have a text of their own; in any further one the error is pending, and says that its text is lost. */
 TARN_API bool tarn_fail(const char *format, ...) TARN_PRINTF(1, 2);
 
 /* Called with the text at the moment an error first becomes pending: a place for a breakpoint or a log line.

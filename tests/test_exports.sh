@@ -11,8 +11,8 @@ trap 'rm -rf "$here"' EXIT
 root=$here/root
 lib=$root/opt/tarn/lib
 library=$lib/libtarn.so.0
-tests="ends_no_process takes_no_memory_unasked names_one_thing_each exports_only_its_api headers_stand_alone
-headers_suit_cpp shared_program static_program program_in_a_folder_with_a_space uninstall_leaves_nothing"
+tests="ends_no_process takes_no_memory_unasked thread_local_memory_is_there names_one_thing_each exports_only_its_api
+headers_stand_alone headers_suit_cpp shared_program static_program program_in_a_folder_with_a_space uninstall_leaves_nothing"
 
 fail() {
     echo "$*"
@@ -39,6 +39,15 @@ takes_no_memory_unasked() {
     bad=$(nm -D --undefined-only "$library" |
         grep -wE 'qsort|qsort_r|strdup|strndup|asprintf|vasprintf|getline|getdelim|open_memstream|realpath|scandir')
     [ -z "$bad" ] || fail "the library must take memory from its allocator only, but calls: $bad"
+}
+
+# Where a program loads the library, glibc has 1664 bytes for such variables of all its libraries; those that do not ask for
+# a part of them get memory at a thread's first use, and the process ends where there is none.
+thread_local_memory_is_there() {
+    case $(getconf GNU_LIBC_VERSION 2>/dev/null) in glibc*) ;; *) return 77 ;; esac
+    readelf -dW "$library" | grep -q 'FLAGS.*STATIC_TLS' || fail "thread-local variables may be taken from the heap" || return 1
+    size=$(readelf -lW "$library" | awk '$1 == "TLS" { print $6 }')
+    [ $((size)) -le 64 ] || fail "$((size)) bytes of thread-local variables, expected at most 64"
 }
 
 # What files share: no two of them may give one name to two things.
