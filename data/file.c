@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -143,13 +145,31 @@ static int open_temporary(const char *path, size_t folder, mode_t mode, char *na
     return -1;
 }
 
+/* Where the process may not write so large a file (RLIMIT_FSIZE), the system sends a signal too, which by default ends the
+ * process. It is taken back: the error is enough. */
+static bool write_pieces(int fd, size_t count, const tarn__piece *pieces)
+{
+    sigset_t signal, old, pending;
+    sigemptyset(&signal);
+    sigaddset(&signal, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &signal, &old);
+    sigpending(&pending);
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = write_all(fd, &pieces[i]);
+    int why = errno;
+    if (!ok && why == EFBIG && !sigismember(&pending, SIGXFSZ))
+        sigtimedwait(&signal, NULL, &(struct timespec){0});
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    errno = why;
+    return ok;
+}
+
 /* Fills the temporary file and closes it; errno says what failed. */
 static bool fill_temporary(int fd, const struct stat *old, size_t count, const tarn__piece *pieces)
 {
     bool ok = !old || fchmod(fd, old->st_mode & 0777) == 0;
-    for (size_t i = 0; ok && i < count; i++)
-        ok = write_all(fd, &pieces[i]);
-    ok = ok && sync_all(fd);
+    ok = ok && write_pieces(fd, count, pieces) && sync_all(fd);
     int why = errno;
     if (close(fd) != 0 && ok && errno != EINTR)
         return false;

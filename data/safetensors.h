@@ -11,7 +11,8 @@
  * overflow. No part of a file is trusted to be in range.
  *
  * Writing is all or nothing: a file that was there before stays whole until the new one is on disk, and is
- * then replaced at once (a symbolic link at `path` is replaced, not followed). */
+ * then replaced at once (a symbolic link at `path` is replaced, not followed). A limit on the size of files (RLIMIT_FSIZE) is
+ * an error like a full disk, whatever the program does about SIGXFSZ. */
 #ifndef TARN_SAFETENSORS_H
 #define TARN_SAFETENSORS_H
 

@@ -277,7 +277,7 @@ static void a_full_disk_leaves_the_old_file(void **state)
     assert_true(tarn_params_save(old, path));
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_DFL); /* which ends the process */
     const rlim_t size = (rlim_t)info.st_size, sizes[] = {0, 1, 7, 8, 9, 100, size / 2, size - 1, size};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         limit = before;
@@ -292,6 +292,11 @@ static void a_full_disk_leaves_the_old_file(void **state)
         assert_true(file_is(path, ok ? NEW : OLD));
     }
     signal(SIGXFSZ, handler);
+    sigset_t signals;
+    assert_int_equal(sigpending(&signals), 0);
+    assert_false(sigismember(&signals, SIGXFSZ));
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &signals), 0);
+    assert_false(sigismember(&signals, SIGXFSZ));
     tarn_params_free(old);
     tarn_params_free(new);
 }
