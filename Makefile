@@ -266,7 +266,7 @@ uninstall: ## remove what install put there
 
 CLANG_FORMAT ?= clang-format
 SOURCES       = $(wildcard *.h $(foreach folder,tensor tensor/kernels autograd layers optim data tests \
-                tests/compilers bench bench/common examples examples/common,\
+                tests/compilers tests/faults bench bench/common examples examples/common,\
                 $(addprefix $(folder)/,*.c *.h *.inc)))
 format: ## lay out the sources as .clang-format says
 	$(NEED) format
