@@ -113,7 +113,7 @@ TARN_API tarn_tensor *tarn_cast(tarn_tape *t, tarn_tensor *x, tarn_dtype dtype);
 
 /* Over the given axes (negative: from the end; each once; none: all of them). keep leaves each reduced axis
  * with size 1, otherwise it is gone. Sums are blocked, so that their error grows with the logarithm of the
- * count. */
+ * count, and of f32 they overflow only where the result does. */
 TARN_API tarn_tensor *tarn_sum(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 TARN_API tarn_tensor *tarn_mean(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 
@@ -236,7 +236,7 @@ typedef struct tarn_pool2d_opts {
  * largest. A window that does not fit into the padded image, or an image without positions, is an error. */
 TARN_API tarn_tensor *tarn_max_pool2d(tarn_tape *t, tarn_tensor *x, int window, const tarn_pool2d_opts *opts);
 
-/* The mean of the patch's positions that lie inside the image. The same is refused. */
+/* The mean of the patch's positions that lie inside the image, summed in blocks as tarn_mean is. The same is refused. */
 TARN_API tarn_tensor *tarn_avg_pool2d(tarn_tape *t, tarn_tensor *x, int window, const tarn_pool2d_opts *opts);
 
 /* The mean, and the maximum, over all positions: [N,H,W,C] -> [N,C]. */

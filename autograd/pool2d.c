@@ -195,14 +195,29 @@ static void avg_pool_grad_tile(void *context, int64_t image)
         j->loops->avg_pool_grad_row(w, j->from + (size_t)((image * w->p + p) * w->q * w->c) * j->size, p, x);
 }
 
+static void avg_pool_grad_blocks_tile(void *context, int64_t tile)
+{
+    const job *j = context;
+    const tarn__window *w = &j->attr->window;
+    j->loops->avg_pool_grad_blocks(w, j->from + (size_t)(tile / w->h * w->p * w->q * w->c) * j->size, tile % w->h,
+                                   j->to + (size_t)(tile * w->w * w->c) * j->size);
+}
+
+/* Adding them to x one after the other is good for so many windows over a pixel. */
+enum { FEW_WINDOWS = 64 };
+
 static bool avg_pool_grad_run(tarn_node *n)
 {
     const pool_attr *attr = n->attr;
+    const tarn__window *w = &attr->window;
     const void *g = tarn__packed_input(n, 0);
     if (!g)
         return false;
     job j = job_of(n, g, n->out[0]->data, NULL);
-    tarn__parallel_for(attr->n, avg_pool_grad_tile, &j);
+    if (tarn__tiles(w->r, w->stride) * tarn__tiles(w->s, w->stride) > FEW_WINDOWS)
+        tarn__parallel_for(attr->n * w->h, avg_pool_grad_blocks_tile, &j);
+    else
+        tarn__parallel_for(attr->n, avg_pool_grad_tile, &j);
     return true;
 }
 

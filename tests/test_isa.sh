@@ -4,8 +4,8 @@
 set -u
 CC=${CC:-gcc}
 BUILD=${BUILD:-build}
-programs="batchnorm clip conv2d fusion gemm grad gradcheck init layers math nan optim softmax torch torch_ops torch_optim
-views"
+programs="batchnorm clip conv2d fusion gemm grad gradcheck init layers math means nan optim softmax torch torch_ops
+torch_optim views"
 here=$(mktemp -d) || exit 1
 trap 'rm -rf "$here"' EXIT
 

@@ -210,6 +210,8 @@ typedef struct tarn__loops {
     void (*avg_pool_row)(const tarn__window *w, const void *x, int64_t p, void *y);
     /* x += the gradient of one output row's means */
     void (*avg_pool_grad_row)(const tarn__window *w, const void *g, int64_t p, void *x);
+    /* The same for one input row, where many windows overlap; x is that row. */
+    void (*avg_pool_grad_blocks)(const tarn__window *w, const void *g, int64_t row, void *x);
 
     /* `count` positions, each with its own source or target a channel: x[at] += g, and y = x[at] */
     void (*scatter_channels)(size_t count, size_t channels, const void *g, const int32_t *at, void *x);
