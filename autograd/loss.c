@@ -191,7 +191,11 @@ static bool pair_usable(const char *name, const tarn_tape *t, tarn_tensor *x, ta
     int ndim = tarn__broadcast(x->ndim, x->shape, y->ndim, y->shape, joint);
     if (ndim < 0)
         return tarn_fail("%s: %s and %s do not broadcast", who, TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(y));
-    return tarn__check_shape(who, x->dtype, ndim, joint, &numel);
+    if (!tarn__check_shape(who, x->dtype, ndim, joint, &numel))
+        return false;
+    if (numel == 0)
+        return tarn_fail("%s: %s and %s: expected at least one element", who, TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(y));
+    return true;
 }
 
 tarn_tensor *tarn_mse(tarn_tape *t, tarn_tensor *x, tarn_tensor *y)

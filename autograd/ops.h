@@ -113,7 +113,8 @@ TARN_API tarn_tensor *tarn_cast(tarn_tape *t, tarn_tensor *x, tarn_dtype dtype);
 
 /* Over the given axes (negative: from the end; each once; none: all of them). keep leaves each reduced axis
  * with size 1, otherwise it is gone. Sums are blocked, so that their error grows with the logarithm of the
- * count, and of f32 they overflow only where the result does. */
+ * count, and of f32 they overflow only where the result does. The sum of nothing is 0; its mean is an error, here and
+ * in losses and pooling, as is its variance and its largest. */
 TARN_API tarn_tensor *tarn_sum(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 TARN_API tarn_tensor *tarn_mean(tarn_tape *t, tarn_tensor *x, int naxes, const int *axes, bool keep);
 

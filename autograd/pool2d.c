@@ -295,7 +295,9 @@ static bool is_image(const char *who, const tarn_tape *t, tarn_tensor *x)
 {
     if (!tarn__inputs_usable(who, t, 1, &x))
         return false;
-    return x->ndim == 4 ? true : tarn_fail("tarn_%s: x is %s, expected [N,H,W,C]", who, TARN__SHAPE_TEXT(x));
+    return x->ndim == 4 && x->shape[1] > 0 && x->shape[2] > 0
+               ? true
+               : tarn_fail("tarn_%s: x is %s, expected [N,H,W,C] with positions", who, TARN__SHAPE_TEXT(x));
 }
 
 tarn_tensor *tarn_global_avg_pool2d(tarn_tape *t, tarn_tensor *x)

@@ -25,8 +25,6 @@ static bool reduce_shape(tarn_node *n)
     for (int i = 0; i < x->ndim; i++)
         if (!attr->axes.reduced[i] || attr->keep)
             shape[ndim++] = attr->axes.reduced[i] ? 1 : x->shape[i];
-    if (attr->kind != TARN__SUM && attr->axes.count == 0)
-        return tarn__node_fail(n, "%s has no elements along those axes", TARN__SHAPE_TEXT(x));
     return tarn__output(n, x->dtype, ndim, shape);
 }
 
@@ -119,6 +117,10 @@ static tarn_tensor *reduce(tarn_tape *t, const tarn_op *op, tarn__reduction kind
     reduce_attr attr = {.kind = kind, .keep = keep, .scale = 1};
     if (!tarn__inputs_usable(op->name, t, 1, &x) || !axes_of(op->name, x, naxes, axes, &attr.axes))
         return NULL;
+    if (op != &sum_op && attr.axes.count == 0) {
+        tarn_fail("tarn_%s: %s has no elements along those axes", op->name, TARN__SHAPE_TEXT(x));
+        return NULL;
+    }
     if (op == &mean_op)
         attr.scale = 1 / (double)attr.axes.count;
     return tarn__apply(t, op, 1, &x, &attr, sizeof attr);

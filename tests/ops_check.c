@@ -194,7 +194,8 @@ tarn_tensor *ops_case_record(tarn_tape *t, tarn_tensor *const *leaf, void *conte
         int source = ops_source_of(c->row, c->way, i);
         x[i] = source == i ? view(t, &c->row->in[i], c->way, leaf[i]) : x[source];
         /* moves by less than the margin, but not so little that its gradient could hide below the tolerance */
-        if (c->way == OPS_CHAINED && i > 0 && is_real(&c->row->in[i]) && is_real(&c->row->in[0]))
+        bool chained = c->way == OPS_CHAINED && i > 0 && is_real(&c->row->in[i]) && is_real(&c->row->in[0]);
+        if (chained && tarn_numel(x[0]) > 0)
             x[i] = tarn_add(t, x[i], tarn_mul_scalar(t, tarn_mean(t, tarn_sin(t, x[0]), TARN_ALL_AXES, false), 1e-3));
     }
     return c->row->f(t, x, c->context);

@@ -393,6 +393,41 @@ static void wrong_calls_are_refused(void **state)
     tarn_tape_free(t);
 }
 
+/* One rule: the sum of nothing is 0, and what would divide by its count is an error. */
+static void nothing_has_no_mean(void **state)
+{
+    (void)state;
+    tarn_tape *t = tarn_tape_new();
+    for (tarn_dtype dtype = TARN_F32; dtype <= TARN_F64; dtype++) {
+        tarn_tensor *none = tarn_zeros(t, dtype, TARN_SHAPE(0)), *rows = tarn_zeros(t, dtype, TARN_SHAPE(0, 3));
+        tarn_tensor *images = tarn_zeros(t, dtype, TARN_SHAPE(2, 0, 4, 3));
+        assert_null(tarn_mean(t, none, TARN_ALL_AXES, false));
+        ops_expect_error("tarn_mean: [0] has no elements along those axes");
+        assert_null(tarn_mean(t, rows, TARN_AXES(0), true));
+        ops_expect_error("tarn_mean: [0,3] has no elements along those axes");
+        assert_null(tarn_var(t, none, TARN_ALL_AXES, 0, false));
+        ops_expect_error("tarn_var: 0 elements");
+        assert_null(tarn_mse(t, rows, rows));
+        ops_expect_error("tarn_mse: [0,3] and [0,3]: expected at least one element");
+        assert_null(tarn_mse(t, rows, tarn_zeros(t, dtype, TARN_SHAPE(1, 3))));
+        ops_expect_error("tarn_mse: [0,3] and [1,3]");
+        assert_null(tarn_bce_with_logits(t, none, none));
+        ops_expect_error("tarn_bce_with_logits: [0] and [0]");
+        assert_null(tarn_cross_entropy(t, rows, tarn_zeros(t, TARN_I32, TARN_SHAPE(0))));
+        ops_expect_error("tarn_cross_entropy: logits [0,3]");
+        assert_null(tarn_accuracy(t, rows, tarn_zeros(t, TARN_I32, TARN_SHAPE(0))));
+        ops_expect_error("tarn_accuracy: logits [0,3]");
+        assert_null(tarn_global_avg_pool2d(t, images));
+        ops_expect_error("tarn_global_avg_pool2d: x is [2,0,4,3]");
+        assert_null(tarn_global_max_pool2d(t, images));
+        ops_expect_error("tarn_global_max_pool2d: x is [2,0,4,3]");
+        assert_true(tarn_item(tarn_sum(t, none, TARN_ALL_AXES, false)) == 0);
+        assert_int_equal(tarn_numel(tarn_mean(t, rows, TARN_AXES(1), false)), 0); /* no means, of 3 each */
+        tarn_tape_reset(t);
+    }
+    tarn_tape_free(t);
+}
+
 static void indices_are_checked_when_they_are_used(void **state)
 {
     (void)state;
@@ -424,6 +459,7 @@ const struct CMUnitTest ops_single_tests[] = {
     cmocka_unit_test(dropout_drops),
     cmocka_unit_test(dropout_that_drops_nothing),
     cmocka_unit_test(wrong_calls_are_refused),
+    cmocka_unit_test(nothing_has_no_mean),
     cmocka_unit_test(indices_are_checked_when_they_are_used),
     {.name = NULL},
 };
