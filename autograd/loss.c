@@ -195,6 +195,9 @@ static bool pair_usable(const char *name, const tarn_tape *t, tarn_tensor *x, ta
         return false;
     if (numel == 0)
         return tarn_fail("%s: %s and %s: expected at least one element", who, TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(y));
+    if (numel > x->numel && numel > y->numel)
+        return tarn_fail("%s: %s and %s broadcast to %s, more than either: reshape one of them", who,
+                         TARN__SHAPE_TEXT(x), TARN__SHAPE_TEXT(y), tarn__shape_text_of(ndim, joint).text);
     return true;
 }
 

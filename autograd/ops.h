@@ -362,10 +362,12 @@ TARN_API tarn_tensor *tarn_dropout(tarn_tape *t, tarn_tensor *x, double p, tarn_
  * made from p. */
 TARN_API tarn_tensor *tarn_cross_entropy(tarn_tape *t, tarn_tensor *logits, tarn_tensor *labels);
 
-/* mean of (x - y)^2 over all elements, broadcast. */
+/* mean of (x - y)^2 over all elements; one may be broadcast to the other's shape, but not both to a larger one, as [50,1]
+ * and [50] would be. */
 TARN_API tarn_tensor *tarn_mse(tarn_tape *t, tarn_tensor *x, tarn_tensor *y);
 
-/* mean of -(y ln p + (1-y) ln(1-p)), p = sigmoid(logits), without overflow; y in [0,1], broadcast. */
+/* mean of -(y ln p + (1-y) ln(1-p)), p = sigmoid(logits), without overflow; y in [0,1], broadcast
+ * as above. */
 TARN_API tarn_tensor *tarn_bce_with_logits(tarn_tape *t, tarn_tensor *logits, tarn_tensor *y);
 
 /* The fraction of rows whose largest logit is at the label: logits [N,C], labels [N], neither N nor C 0; a scalar, a

@@ -428,6 +428,23 @@ static void nothing_has_no_mean(void **state)
     tarn_tape_free(t);
 }
 
+static void a_loss_takes_no_more_pairs_than_there_are(void **state)
+{
+    (void)state;
+    tarn_tape *t = tarn_tape_new();
+    tarn_tensor *column = tarn_ones(t, TARN_F32, TARN_SHAPE(5, 1)), *row = tarn_zeros(t, TARN_F32, TARN_SHAPE(5));
+    tarn_tensor *table = tarn_ones(t, TARN_F32, TARN_SHAPE(2, 5)), *one = tarn_zeros(t, TARN_F32, 0, NULL);
+    assert_null(tarn_mse(t, column, row));
+    ops_expect_error("tarn_mse: [5,1] and [5] broadcast to [5,5], more than either: reshape one of them");
+    assert_null(tarn_mse(t, row, column));
+    ops_expect_error("tarn_mse: [5] and [5,1] broadcast to [5,5]");
+    assert_null(tarn_bce_with_logits(t, column, row));
+    ops_expect_error("tarn_bce_with_logits: [5,1] and [5] broadcast to [5,5]");
+    assert_true(tarn_item(tarn_mse(t, table, row)) == 1 && tarn_item(tarn_mse(t, one, column)) == 1);
+    assert_true(tarn_item(tarn_mse(t, tarn_reshape(t, row, TARN_SHAPE(1, 5)), row)) == 0);
+    tarn_tape_free(t);
+}
+
 static void indices_are_checked_when_they_are_used(void **state)
 {
     (void)state;
@@ -460,6 +477,7 @@ const struct CMUnitTest ops_single_tests[] = {
     cmocka_unit_test(dropout_that_drops_nothing),
     cmocka_unit_test(wrong_calls_are_refused),
     cmocka_unit_test(nothing_has_no_mean),
+    cmocka_unit_test(a_loss_takes_no_more_pairs_than_there_are),
     cmocka_unit_test(indices_are_checked_when_they_are_used),
     {.name = NULL},
 };
