@@ -3,6 +3,7 @@
 #include "tensor/names.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor_impl.h"
+#include "tensor/vector.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -258,5 +259,11 @@ double tarn_params_grad_norm(const tarn_params *params)
     for (size_t i = 0; i < params->count; i++)
         if (params->entries[i]->tensor.has_grad)
             total += sum_of_squares(&params->entries[i]->grad);
-    return sqrt(total);
+    if (params->dtype == TARN_F32 || tarn__is_safe_square(total) || isnan(total)) /* no f32's square is too small */
+        return sqrt(total);
+    double norm = 0;
+    for (size_t i = 0; i < params->count; i++)
+        if (params->entries[i]->tensor.has_grad)
+            norm = hypot(norm, tarn__norm(params->entries[i]->tensor.numel, params->entries[i]->grad.data));
+    return norm;
 }

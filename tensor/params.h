@@ -54,7 +54,8 @@ TARN_API bool tarn_params_zero_grad(tarn_params *params);
 /* The number of trained elements. */
 TARN_API int64_t tarn_params_numel(const tarn_params *params);
 
-/* sqrt(sum of the squares of all gradients that are filled), summed in double; NaN with an error on NULL. */
+/* sqrt(sum of the squares of all gradients that are filled), summed in double, and right also where f64's squares are too
+ * large or too small for that; NaN with an error on NULL. */
 TARN_API double tarn_params_grad_norm(const tarn_params *params);
 
 /* ---- all parameters as one vector: a point in the space of weights ---- */

@@ -1,7 +1,6 @@
 #include "tensor/vector.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 enum { BLOCK = 1024, LANES = 8 };
@@ -25,8 +24,7 @@ double tarn__dot(int64_t n, const double *x, const double *y)
     return total;
 }
 
-/* In between, squares have all their digits, and their sum fits. */
-static bool is_safe(double square)
+bool tarn__is_safe_square(double square)
 {
     return square > 0x1p-900 && square < INFINITY;
 }
@@ -49,7 +47,7 @@ static double scaled_distance(int64_t n, const double *x, const double *y)
 double tarn__norm(int64_t n, const double *x)
 {
     double square = tarn__dot(n, x, x);
-    return is_safe(square) || isnan(square) ? sqrt(square) : scaled_distance(n, x, NULL);
+    return tarn__is_safe_square(square) || isnan(square) ? sqrt(square) : scaled_distance(n, x, NULL);
 }
 
 double tarn__distance(int64_t n, const double *x, const double *y)
@@ -62,13 +60,13 @@ double tarn__distance(int64_t n, const double *x, const double *y)
             part += (x[i] - y[i]) * (x[i] - y[i]);
         total += part;
     }
-    return is_safe(total) || isnan(total) ? sqrt(total) : scaled_distance(n, x, y);
+    return tarn__is_safe_square(total) || isnan(total) ? sqrt(total) : scaled_distance(n, x, y);
 }
 
 double tarn__cosine(int64_t n, const double *x, const double *y)
 {
     double a = tarn__norm(n, x), b = tarn__norm(n, y), c = 0;
-    if (is_safe(a * a) && is_safe(b * b) && is_safe(a * b))
+    if (tarn__is_safe_square(a * a) && tarn__is_safe_square(b * b) && tarn__is_safe_square(a * b))
         c = tarn__dot(n, x, y) / (a * b);
     else
         for (int64_t i = 0; i < n; i++)

@@ -57,6 +57,26 @@ static void the_norm_of_a_large_parameter(void **state)
     tarn_params_free(p);
 }
 
+/* Where the squares of f64 gradients are no doubles any more, or have lost their digits. */
+static void the_norm_is_right_at_any_scale(void **state)
+{
+    (void)state;
+    static const double scales[] = {1e200, 1e300, 1e-150, 1e-160, 1e-200, 0x1p-1074};
+    for (size_t s = 0; s < sizeof scales / sizeof *scales; s++) {
+        tarn_params *p = tarn_params_new(TARN_F64);
+        tarn_tensor *x[2] = {tarn_params_add(p, "x", TARN_SHAPE(2)), tarn_params_add(p, "y", TARN_SHAPE(1))};
+        const double parts[] = {2, 3, 6}; /* 7 in all */
+        for (int i = 0; i < 3; i++)
+            tarn__store(x[i / 2]->grad, i % 2, parts[i] * scales[s]);
+        x[0]->has_grad = x[1]->has_grad = true;
+        assert_near(tarn_params_grad_norm(p), 7 * scales[s], 7 * scales[s] * 1e-15);
+        assert_near(tarn_clip_grad_norm(p, 1), 7 * scales[s], 7 * scales[s] * 1e-15);
+        double norm = 7 * scales[s], scale = norm > 1 ? 1 / (norm + 1e-6) : 1;
+        assert_near(tarn__load(x[1]->grad, 0), 6 * scales[s] * scale, 1e-14 * 6 * scales[s] * scale);
+        tarn_params_free(p);
+    }
+}
+
 static void large_and_broken_gradients(void **state)
 {
     (void)state;
@@ -120,8 +140,12 @@ static void bad_limits_are_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_norm_is_clipped), TEST(the_norm_of_a_large_parameter), TEST(large_and_broken_gradients),
-        TEST(values_are_clipped),  TEST(bad_limits_are_errors),
+        TEST(the_norm_is_clipped),
+        TEST(the_norm_of_a_large_parameter),
+        TEST(the_norm_is_right_at_any_scale),
+        TEST(large_and_broken_gradients),
+        TEST(values_are_clipped),
+        TEST(bad_limits_are_errors),
     };
     return cmocka_run_group_tests_name("clip", tests, NULL, NULL);
 }
