@@ -45,10 +45,11 @@ static double step_ms(const net_recipe *r, int64_t batch, int threads, int64_t s
 static pid_t busy_process(void)
 {
     const pid_t parent = getpid(), child = fork();
-    for (volatile unsigned i = 0; child == 0; i++)
-        if (i == 0 && getppid() != parent)
-            _exit(0);
-    return child;
+    if (child != 0)
+        return child;
+    for (volatile unsigned i = 0; i != 0 || getppid() == parent; i++)
+        continue;
+    _exit(0);
 }
 
 typedef struct figures {
