@@ -158,12 +158,21 @@ static tarn_tensor *gelu_slope(tarn_tape *t, tarn_tensor *x)
                     tarn_mul_scalar(t, tarn_mul(t, x, density), 0.3989422804014327));
 }
 
-/* d a^b / da = b a^(b-1), and 0 where b = 0: 0 * 0^-1 would be NaN */
+static tarn_tensor *tarn__pow_log(tarn_tape *t, tarn_tensor *a, tarn_tensor *b, double p, double q);
+static tarn_tensor *tarn__pow_base(tarn_tape *t, tarn_tensor *a, tarn_tensor *b, double p, double q);
+
+/* d a^b / da = b a^(b-1), 0 for 0^0 */
 static tarn_tensor *pow_slope(tarn_tape *t, tarn_tensor *a, tarn_tensor *b)
 {
-    tarn_tensor *zero = tarn__scalar_like(t, b, 0);
-    tarn_tensor *slope = tarn_mul(t, b, tarn_pow(t, a, tarn_add_scalar(t, b, -1)));
-    return tarn_where(t, tarn_eq(t, b, zero), zero, slope);
+    return tarn_mul(t, b, tarn_pow(t, tarn__pow_base(t, a, b, 0, 0), tarn_add_scalar(t, b, -1)));
+}
+
+/* d a^b (ln a)^p / da = a^(b-1) (b (ln a)^p + p (ln a)^(p-1)) */
+static tarn_tensor *pow_log_slope(tarn_tape *t, tarn_tensor *a, tarn_tensor *b, double p)
+{
+    tarn_tensor *less = tarn_add_scalar(t, b, -1);
+    tarn_tensor *last = p == 1 ? tarn_pow(t, a, less) : tarn__pow_log(t, a, less, p - 1, 0);
+    return tarn_add(t, tarn_mul(t, b, tarn__pow_log(t, a, less, p, 0)), tarn_mul_scalar(t, last, p));
 }
 
 /* d silu / dx = s + x s (1 - s), s = sigmoid(x) and 1 - s = sigmoid(-x) */

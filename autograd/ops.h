@@ -84,7 +84,8 @@ TARN_API tarn_tensor *tarn_add(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_sub(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_mul(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 TARN_API tarn_tensor *tarn_div(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
-TARN_API tarn_tensor *tarn_pow(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);     /* a^b; d/db needs a > 0 */
+TARN_API tarn_tensor *tarn_pow(tarn_tape *t, tarn_tensor *a,
+                               tarn_tensor *b); /* a^b; d/db = a^b ln a, 0 for a = 0 < b */
 TARN_API tarn_tensor *tarn_minimum(tarn_tape *t, tarn_tensor *a, tarn_tensor *b); /* a tie gives each half of g */
 TARN_API tarn_tensor *tarn_maximum(tarn_tape *t, tarn_tensor *a, tarn_tensor *b);
 

@@ -393,6 +393,29 @@ static void wrong_calls_are_refused(void **state)
     tarn_tape_free(t);
 }
 
+/* d a^b / db = a^b ln a at its ends, and what the mixed second derivative is there, a^(b-1) (1 + b ln a). */
+static void powers_at_the_ends(void **state)
+{
+    (void)state;
+    tarn_tape *t = tarn_tape_new();
+    for (tarn_dtype dtype = TARN_F32; dtype <= TARN_F64; dtype++) {
+        tarn_tensor *a = constant(t, dtype, 9, (double[]){0, 0, 0, 0, 0, INF, 2, -2, NAN});
+        tarn_tensor *b = constant(t, dtype, 9, (double[]){2, 0.5, 1, 0, -1, -1, 0, 2, 2});
+        tarn_tensor *y = tarn_pow(t, a, b), *db = gradient(t, y, b);
+        assert_values(t, db, 9, (double[]){0, 0, 0, -INF, -INF, 0, log(2), NAN, NAN});
+        assert_values(t, gradient(t, y, a), 9, (double[]){0, INF, 1, 0, -INF, -0.0, 0, -4, NAN});
+        tarn_tensor *some_a = constant(t, dtype, 5, (double[]){0, 0, 2, 3, 0}),
+                    *some_b = constant(t, dtype, 5, (double[]){2, 3, 0, 0, 1});
+        db = gradient(t, tarn_pow(t, some_a, some_b), some_b);
+        assert_values(t, gradient(t, db, some_b), 5, (double[]){0, 0, log(2) * log(2), log(3) * log(3), 0});
+        assert_values(t, gradient(t, db, some_a), 5, (double[]){0, 0, 0.5, 1.0 / 3, -INF});
+        tarn_tensor *da = gradient(t, tarn_pow(t, some_a, some_b), some_a);
+        assert_values(t, gradient(t, da, some_b), 5, (double[]){0, 0, 0.5, 1.0 / 3, -INF});
+        tarn_tape_reset(t);
+    }
+    tarn_tape_free(t);
+}
+
 /* One rule: the sum of nothing is 0, and what would divide by its count is an error. */
 static void nothing_has_no_mean(void **state)
 {
@@ -476,6 +499,7 @@ const struct CMUnitTest ops_single_tests[] = {
     cmocka_unit_test(dropout_drops),
     cmocka_unit_test(dropout_that_drops_nothing),
     cmocka_unit_test(wrong_calls_are_refused),
+    cmocka_unit_test(powers_at_the_ends),
     cmocka_unit_test(nothing_has_no_mean),
     cmocka_unit_test(a_loss_takes_no_more_pairs_than_there_are),
     cmocka_unit_test(indices_are_checked_when_they_are_used),
