@@ -1,6 +1,7 @@
 #include "optim/schedule.h"
 #include "tensor/range.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 
@@ -16,20 +17,19 @@ static bool is_count(const char *who, const char *what, int64_t value, int64_t l
     return tarn__is_count(who, what, value, least, INT64_MAX);
 }
 
-/* Factors and quotients of finite numbers may overflow. */
-static double finite_rate(const char *who, int64_t step, double rate)
+static double finite(const char *who, int64_t step, double rate)
 {
     if (isfinite(rate))
         return rate;
-    tarn_fail("%s: the rate at step %" PRId64 " is too large for a double, expected smaller rates or factors", who,
-              step);
+    tarn_fail("%s: the rate at step %" PRId64 " is %g, expected a finite one", who, step, rate);
     return NAN;
 }
 
-/* base * factor^power, where 0 stays 0 however large the power is. */
-static double decayed(const char *who, int64_t step, double base, double factor, double power)
+/* base * factor^n, in two halves where the power alone is no number. */
+static double decayed(double base, double factor, int64_t n)
 {
-    return base == 0 ? 0 : finite_rate(who, step, base * pow(factor, power));
+    const double power = pow(factor, (double)n), half = pow(factor, (double)n / 2);
+    return base == 0 ? 0 : power >= DBL_MIN && isfinite(power) ? base * power : base * half * half;
 }
 
 double tarn_lr_step_decay(double base, int64_t step, int64_t every, double factor)
@@ -38,7 +38,7 @@ double tarn_lr_step_decay(double base, int64_t step, int64_t every, double facto
     if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0) || !is_count(who, "every", every, 1) ||
         !is_rate(who, "factor", factor))
         return NAN;
-    return decayed(who, step, base, factor, (double)(step / every));
+    return finite(who, step, decayed(base, factor, step / every));
 }
 
 double tarn_lr_exponential(double base, int64_t step, double factor)
@@ -46,12 +46,12 @@ double tarn_lr_exponential(double base, int64_t step, double factor)
     static const char who[] = "tarn_lr_exponential";
     if (!is_rate(who, "base", base) || !is_count(who, "step", step, 0) || !is_rate(who, "factor", factor))
         return NAN;
-    return decayed(who, step, base, factor, (double)step);
+    return finite(who, step, decayed(base, factor, step));
 }
 
 static double cosine(double base, int64_t step, int64_t total, double low)
 {
-    return step >= total ? low : low + (base - low) * (1 + cos(PI * (double)step / (double)total)) / 2;
+    return step >= total ? low : low + (base - low) * ((1 + cos(PI * (double)step / (double)total)) / 2);
 }
 
 double tarn_lr_cosine(double base, int64_t step, int64_t total, double floor)
@@ -107,7 +107,7 @@ double tarn_lr_inverse(double base, int64_t step, double rate)
 
 static double half_cosine(double from, double to, double part)
 {
-    return to + (from - to) * (1 + cos(PI * part)) / 2;
+    return to + (from - to) * ((1 + cos(PI * part)) / 2);
 }
 
 double tarn_lr_one_cycle(double peak, int64_t step, int64_t total, const tarn_one_cycle_opts *opts)
@@ -122,10 +122,11 @@ double tarn_lr_one_cycle(double peak, int64_t step, int64_t total, const tarn_on
         !tarn__is_in(who, "pct_start", pct_start, '(', 0, 1, ']'))
         return NAN;
     const double first = peak / div_factor, last = first / final_div_factor;
+    if (!tarn__is_in(who, "peak / div_factor", first, TARN__NOT_NEGATIVE) ||
+        !tarn__is_in(who, "the last rate", last, TARN__NOT_NEGATIVE))
+        return NAN;
     const double top = pct_start * (double)total - 1, at = (double)step, end = (double)total - 1;
-    const bool rises = at <= top && top > 0;
-    return finite_rate(who, step,
-                       rises       ? half_cosine(first, peak, at / top)
-                       : at >= end ? last
-                                   : half_cosine(peak, last, (at - top) / (end - top)));
+    if (at <= top && top > 0)
+        return half_cosine(first, peak, at / top);
+    return at >= end ? last : half_cosine(peak, last, (at - top) / (end - top));
 }

@@ -3,7 +3,8 @@
  *     tarn_optim_set_lr(adam, tarn_lr_cosine(1e-3, tarn_optim_steps(adam), 10000, 1e-5));
  *
  * They keep nothing: a run that resumes at step n goes on as if it had never stopped. Steps count from 0. An argument
- * out of range gives NaN with an error, and so does a rate too large for a double. Rates are finite and 0 or more. */
+ * out of range gives NaN with an error, and so does a rate that is not finite, as factor^step may be. Rates are finite and
+ * 0 or more. */
 #ifndef TARN_SCHEDULE_H
 #define TARN_SCHEDULE_H
 
