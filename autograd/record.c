@@ -1,73 +1,66 @@
-/* The records of a tape's tensors. Their memory is never anything else, and lies still for a while after a reset: so a
- * pointer that the program has kept too long finds a record that says that it is an old one. */
+/* The records of a tape's tensors. Their memory is never anything else, and what a reset lets go lies still until the next
+ * reset, for rounds take from two halves in turn: so a pointer that the program has kept too long finds a record that says
+ * that it is an old one. */
 #include "autograd/tape_impl.h"
-
-#include <string.h>
 
 enum { FIRST_SLAB = 256, SMALLEST_SLAB = 8 };
 
 struct tarn__slab {
-    tarn__slab *previous;
-    size_t capacity, used;
-    _Alignas(16) tarn_tensor records[];
+    tarn__slab *next;
+    size_t capacity;
+    _Alignas(TARN__ALIGN) tarn_tensor records[];
 };
 
-static bool slab_add(tarn__records *r, size_t capacity)
+static tarn__slab *slab_add(tarn__half *half, size_t capacity)
 {
-    tarn__slab *slab = tarn__allocate(sizeof *slab + capacity * sizeof slab->records[0]), *full = r->slab;
+    tarn__slab *slab = tarn__allocate(sizeof *slab + capacity * sizeof slab->records[0]);
+    if (!slab)
+        return NULL;
+    slab->next = NULL;
+    slab->capacity = capacity;
+    if (half->last)
+        half->last->next = slab;
+    else
+        half->first = slab;
+    half->last = slab;
+    half->total += capacity;
+    return slab;
+}
+
+bool tarn__records_next_slab(tarn__records *r)
+{
+    tarn__half *half = &r->halves[r->now];
+    tarn__slab *slab = r->slab ? r->slab->next : half->first;
+    if (!slab)
+        slab = slab_add(half, half->total ? half->total : FIRST_SLAB);
+    if (!slab)
+        slab = slab_add(half, SMALLEST_SLAB);
     if (!slab)
         return false;
-    *slab = (tarn__slab){.previous = full, .capacity = capacity};
     r->slab = slab;
-    r->total += capacity;
-    while (full && full->used < full->capacity)
-        tarn__record_give(r, &full->records[full->used++]);
+    r->free = slab->records;
+    r->end = slab->records + slab->capacity;
     return true;
-}
-
-/* What the last reset has let go stays as it is until the next one: the program may try to read it. */
-static bool is_old_enough(const tarn_tensor *x, uint64_t now)
-{
-    return x && x->born + 1 < now;
-}
-
-tarn_tensor *tarn__record_take(tarn__records *r, uint64_t now, size_t zeroed)
-{
-    tarn_tensor *x = r->spare;
-    if (x) {
-        r->spare = x->later;
-    } else if (r->slab && r->slab->used < r->slab->capacity) {
-        x = &r->slab->records[r->slab->used++];
-    } else if (is_old_enough(r->oldest, now)) {
-        x = r->oldest;
-        r->oldest = x->later;
-    } else if (slab_add(r, r->total ? r->total : FIRST_SLAB) || slab_add(r, SMALLEST_SLAB)) {
-        x = &r->slab->records[r->slab->used++];
-    }
-    return x ? memset(x, 0, zeroed) : NULL;
-}
-
-void tarn__record_give(tarn__records *r, tarn_tensor *x)
-{
-    x->later = r->spare;
-    r->spare = x;
 }
 
 void tarn__records_reset(tarn__records *r)
 {
-    if (r->taken > r->most)
-        r->most = r->taken;
+    r->now = !r->now;
+    tarn__half *half = &r->halves[r->now];
+    if (half->total < r->taken)
+        slab_add(half, r->taken - half->total); /* without memory for it the next round adds what it needs */
+    r->slab = NULL;
+    r->free = r->end = NULL;
     r->taken = 0;
-    if (r->total < 2 * r->most)
-        slab_add(r, 2 * r->most - r->total); /* without memory for it the next round adds what it needs */
 }
 
 void tarn__records_free(tarn__records *r)
 {
-    for (tarn__slab *slab = r->slab; slab;) {
-        tarn__slab *previous = slab->previous;
-        tarn__release(slab);
-        slab = previous;
-    }
+    for (int i = 0; i < 2; i++)
+        for (tarn__slab *slab = r->halves[i].first; slab;) {
+            tarn__slab *next = slab->next;
+            tarn__release(slab);
+            slab = next;
+        }
     *r = (tarn__records){0};
 }

@@ -126,9 +126,10 @@ size_t tarn_tape_nodes(const tarn_tape *t)
 /* A tensor record without elements. The caller says what failed. */
 static tarn_tensor *record_new(tarn_tape *t, tarn_dtype dtype, int ndim, const int64_t *shape)
 {
-    tarn_tensor *x = tarn__record_take(&t->records, t->home.resets, offsetof(tarn_tensor, shape));
+    tarn_tensor *x = tarn__record_take(&t->records);
     if (!x)
         return NULL;
+    tarn__zero(x, offsetof(tarn_tensor, shape));
     tarn__set_shape(x, dtype, ndim, shape);
     x->owner = TARN__OWNED_BY_TAPE;
     x->tape = t;
@@ -150,7 +151,6 @@ tarn_tensor *tarn__tape_leaf(const char *who, tarn_tape *t, tarn_dtype dtype, in
         return NULL;
     }
     x->ready = true;
-    tarn__record_keep(&t->records, x);
     return x;
 }
 
@@ -277,8 +277,6 @@ static bool append(tarn_tape *t, tarn_node *n)
     }
     n->id = t->count;
     t->nodes[t->count++] = n;
-    for (int i = 0; i < n->n_out; i++)
-        tarn__record_keep(&t->records, n->out[i]);
     return true;
 }
 
@@ -327,8 +325,8 @@ tarn_tensor *tarn__apply(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor 
     if (!n || (op->shape(n) && !append(t, n)))
         tarn_fail("tarn_%s: no memory to record it", op->name);
     if (tarn_error()) {
-        for (int i = 0; n && i < n->n_out; i++)
-            tarn__record_give(&t->records, n->out[i]);
+        while (n && n->n_out > 0)
+            tarn__record_give(&t->records, n->out[--n->n_out]);
         tarn__arena_release(&t->arena, mark);
         return NULL;
     }

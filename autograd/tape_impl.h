@@ -8,16 +8,22 @@
 /* A convolution's weights in another form (autograd/conv2d.c). */
 typedef struct tarn__transformed tarn__transformed;
 
-/* The records of tensors (record.c): taken from memory that nothing else has, the longest unused first, and never before
- * two resets have passed. After a first round, rounds of the same length take nothing from the heap. */
+/* The records of tensors (record.c): memory that is never anything else, in two halves, of which rounds take in turn, so
+ * that none is taken again before two resets have passed. After a first round, rounds of the same length take nothing from
+ * the heap. */
 typedef struct tarn__slab tarn__slab;
 
+typedef struct tarn__half {
+    tarn__slab *first, *last; /* linked */
+    size_t total;             /* records in all of them */
+} tarn__half;
+
 typedef struct tarn__records {
-    tarn__slab *slab;             /* newest; each links to the one before it */
-    tarn_tensor *oldest, *newest; /* those that were recorded, linked by age */
-    tarn_tensor *spare;           /* those that nobody has seen, linked */
-    size_t total;                 /* in all slabs */
-    size_t taken, most;           /* recorded since the reset; at most between two resets */
+    tarn_tensor *free, *end; /* in the slab that the round has come to */
+    size_t taken;            /* since the reset */
+    tarn__slab *slab;        /* NULL: the round has taken none yet */
+    tarn__half halves[2];
+    int now; /* the round's half */
 } tarn__records;
 
 /* A state that is moving (state.c). */
@@ -47,20 +53,28 @@ struct tarn_tape {
     bool lingering; /* something that nobody will read is still there */
 };
 
-/* A record, its first bytes zeroed, which must be kept or given back; NULL (no error) when there is no memory. */
-tarn_tensor *tarn__record_take(tarn__records *r, uint64_t now, size_t zeroed);
-void tarn__record_give(tarn__records *r, tarn_tensor *x);
 void tarn__records_reset(tarn__records *r);
 void tarn__records_free(tarn__records *r);
 
-static inline void tarn__record_keep(tarn__records *r, tarn_tensor *x)
+/* For tarn__record_take. */
+__attribute__((cold)) bool tarn__records_next_slab(tarn__records *r);
+
+/* A record, whose fields are not set; NULL (no error) when there is no memory. */
+static inline tarn_tensor *tarn__record_take(tarn__records *r)
 {
-    if (r->oldest)
-        r->newest->later = x;
-    else
-        r->oldest = x;
-    r->newest = x;
+    if (r->free == r->end && !tarn__records_next_slab(r))
+        return NULL;
     r->taken++;
+    return r->free++;
+}
+
+/* Of several that nobody has seen, the last one first. One that another slab has followed waits for the reset. */
+static inline void tarn__record_give(tarn__records *r, tarn_tensor *x)
+{
+    if (x + 1 != r->free)
+        return;
+    r->taken--;
+    r->free = x;
 }
 
 /* x is a leaf that lives on no tape, or lives on t, and no reset has let it go; else an error. */

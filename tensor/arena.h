@@ -4,6 +4,8 @@
 
 #include "tensor/error.h"
 
+#include <string.h>
+
 enum { TARN__ALIGN = 64 }; /* a cache line, and the widest vector register */
 
 /* Blocks aligned to TARN__ALIGN, through the allocator of tensor/memory.h. NULL when there is no memory: the
@@ -16,6 +18,14 @@ char *tarn__copy_string(const char *text);
 /* Gives memory that has been released back to the system, which malloc may not do by itself: for when many large blocks
  * have just been released. */
 void tarn__return_memory(void);
+
+/* Zeroes a constant number of bytes, at most a few hundred, a cache line at a time: one memset of them all gcc makes a
+ * `rep stos`, which takes some 10 ns to start (Zen 5), half as long as all of an op's recording. */
+static inline void tarn__zero(void *start, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += TARN__ALIGN)
+        memset((char *)start + i, 0, bytes - i < TARN__ALIGN ? bytes - i : TARN__ALIGN);
+}
 
 /* A growing arena: allocations are bumped out of blocks; tarn__arena_reset() takes them all back at once and
  * keeps the memory, merged into one block, so that a loop which repeats itself allocates nothing from the

@@ -34,10 +34,8 @@ struct tarn_tensor {
     struct tarn_node *node;    /* what computes x; NULL: a leaf */
     struct tarn_tensor *root;  /* of a view of a leaf: that leaf; NULL otherwise */
     struct tarn__chunk *chunk; /* where the elements lie; NULL: in the tape's arena */
-    struct tarn_tensor *later; /* the tape's: the record that was made next */
-    void *unused[2]; /* how records lie in the cache: without these 16 bytes an op on a scalar takes 60 ns and not 50 */
-    int output;      /* which of the node's outputs x is */
-    int32_t uses;    /* how often it is still to be read: by nodes that have not run, views that show it, callers */
+    int output;                /* which of the node's outputs x is */
+    int32_t uses; /* how often it is still to be read: by nodes that have not run, views that show it, callers */
 
     /* A trainable parameter's gradient, and whether it holds one since it was last cleared. */
     struct tarn_tensor *grad;
