@@ -24,7 +24,7 @@ bool tarn__elements_take(tarn_tensor *x)
     if (x->data)
         return true;
     if (bytes <= IN_ARENA) {
-        x->data = tarn__arena_allocate_small(&t->arena, bytes);
+        x->data = tarn__arena_allocate_unset(&t->arena, bytes);
     } else {
         x->chunk = tarn__pool_take(&t->pool, &t->arena, bytes);
         x->data = x->chunk ? x->chunk->data : NULL;

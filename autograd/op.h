@@ -76,20 +76,20 @@ struct tarn_node {
     bool by_rule; /* recorded by a gradient rule, also when the program has got its output by now */
     bool reached; /* marked by the differentiation under way */
     bool holds;   /* counted among the uses of its inputs, or of what it reads instead */
+    bool is_view;
+    bool leaves_segment; /* its output is the segment's */
     tarn_tensor **in;
     uint64_t *in_version; /* of the leaf behind each input, when recorded */
     tarn_tensor *out[TARN__MAX_OUTPUTS];
-    void *attr;          /* the op's own parameters, on the tape */
-    int64_t view_offset; /* of a view: elements from its input's first to its own first */
-    bool is_view;
+    void *attr;             /* the op's own parameters, on the tape, aligned to 8 bytes */
+    int64_t view_offset;    /* of a view: elements from its input's first to its own first */
     tarn_node *next_run;    /* of one that is wanted */
     tarn_node *next_let_go; /* NULL but within tarn__let_go, and of what that returns */
     tarn_node *host;        /* its outputs are computed when that one runs */
     tarn__fusion *fusion;   /* NULL: op->run */
     void *fusion_data;      /* of the fusion's run */
     tarn__segment *segment;
-    bool leaves_segment; /* its output is the segment's */
-    tarn_node *origin;   /* of a copy that a gradient made: what it is a copy of */
+    tarn_node *origin; /* of a copy that a gradient made: what it is a copy of */
 };
 
 /* Defines the op and enters it in the list that the tests walk: an op without a test row fails them. The arguments

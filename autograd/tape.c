@@ -288,11 +288,11 @@ const tarn_tensor *tarn__leaf_behind(const tarn_tensor *x)
 static tarn_node *node_new(tarn_tape *t, const tarn_op *op, int n_in, tarn_tensor *const *in, const void *attr,
                            size_t attr_size)
 {
-    size_t count = (size_t)n_in;
-    tarn_node *n =
-        tarn__arena_allocate_small(&t->arena, sizeof *n + count * (sizeof n->in[0] + sizeof n->in_version[0]));
+    size_t count = (size_t)n_in, lists = count * (sizeof(tarn_tensor *) + sizeof(uint64_t));
+    tarn_node *n = tarn__arena_allocate_unset(&t->arena, sizeof *n + lists + attr_size);
     if (!n)
         return NULL;
+    tarn__zero(n, sizeof *n);
     n->op = op;
     n->tape = t;
     n->n_in = n_in;
@@ -307,9 +307,7 @@ static tarn_node *node_new(tarn_tape *t, const tarn_op *op, int n_in, tarn_tenso
         n->in_version[i] = leaf ? leaf->version : 0;
     }
     if (attr_size > 0) {
-        n->attr = tarn__arena_allocate_small(&t->arena, attr_size);
-        if (!n->attr)
-            return NULL;
+        n->attr = (char *)(n + 1) + lists;
         memcpy(n->attr, attr, attr_size);
     }
     return n;

@@ -61,6 +61,11 @@ void *tarn__arena_allocate(tarn__arena *arena, size_t bytes)
     return arena_bump(arena, bytes, TARN__ALIGN);
 }
 
+void *tarn__arena_allocate_unset(tarn__arena *arena, size_t bytes)
+{
+    return arena_bump(arena, bytes, SMALL_ALIGN);
+}
+
 void *tarn__arena_allocate_small(tarn__arena *arena, size_t bytes)
 {
     void *record = arena_bump(arena, bytes, SMALL_ALIGN);

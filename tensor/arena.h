@@ -46,7 +46,10 @@ typedef struct tarn__arena_mark {
 /* Aligned to TARN__ALIGN, not zeroed. NULL when there is no memory (no error is set). */
 void *tarn__arena_allocate(tarn__arena *arena, size_t bytes);
 
-/* Small records, aligned to 16 bytes and zeroed. */
+/* Aligned to 16 bytes, not zeroed. */
+void *tarn__arena_allocate_unset(tarn__arena *arena, size_t bytes);
+
+/* The same, zeroed. */
 void *tarn__arena_allocate_small(tarn__arena *arena, size_t bytes);
 
 /* Everything allocated after the mark is given back by the release; marks nest. */
