@@ -232,6 +232,14 @@ bool tarn__same_float(const tarn_node *n)
     return true;
 }
 
+__attribute__((cold, noinline)) static bool input_fail(const char *op, const tarn_tape *t, int i, const tarn_tensor *x)
+{
+    char who[64], what[32];
+    snprintf(who, sizeof who, "tarn_%s", op);
+    snprintf(what, sizeof what, "input %d", i);
+    return tarn__lives_on(who, what, t, x);
+}
+
 bool tarn__inputs_usable(const char *who, const tarn_tape *t, int n_in, tarn_tensor *const *in)
 {
     if (tarn_error())
@@ -239,12 +247,9 @@ bool tarn__inputs_usable(const char *who, const tarn_tape *t, int n_in, tarn_ten
     if (!t)
         return tarn_fail("tarn_%s: tape is NULL", who);
     for (int i = 0; i < n_in; i++) {
-        if (in[i] && (!in[i]->tape || (in[i]->tape == t && in[i]->born == t->home.resets)))
-            continue;
-        char name[64], what[32];
-        snprintf(name, sizeof name, "tarn_%s", who);
-        snprintf(what, sizeof what, "input %d", i);
-        return tarn__lives_on(name, what, t, in[i]);
+        const tarn_tensor *x = in[i];
+        if (!x || (x->tape && (x->tape != t || x->born != t->home.resets)))
+            return input_fail(who, t, i, x);
     }
     return true;
 }
