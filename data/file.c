@@ -7,14 +7,14 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_TRANSFER = 1 << 30, TEMPORARY_TRIES = 100 };
+enum { MAX_TRANSFER = 1 << 30, TEMPORARY_TRIES = 10000 };
 
 tarn__safe_text tarn__safe_text_of(const char *text)
 {
@@ -118,31 +118,71 @@ static bool sync_all(int fd)
     return !failed;
 }
 
-/* One of 2^64 numbers, another each time: the time, mixed with a count (splitmix64's last steps). */
-static uint64_t scattered(uint64_t count)
+/* ---- the temporary file
+ *
+ * Its name follows from the one it will have, and whoever writes it holds a lock on it (flock) from before the first byte until
+ * it is closed. So the next save of that file finds what a writer left that was killed: a file by that name that nobody holds.
+ * A lock belongs to a file and not to its name: who has got one looks whether the name still stands for that file. */
+
+static bool is_named(int fd, const char *name)
 {
-    struct timespec now = {0};
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t x = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + count * 0x9E3779B97F4A7C15;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
-    x = (x ^ x >> 27) * 0x94D049BB133111EB;
-    return x ^ x >> 31;
+    struct stat here, there;
+    return fstat(fd, &here) == 0 && stat(name, &there) == 0 && here.st_dev == there.st_dev &&
+           here.st_ino == there.st_ino;
+}
+
+/* Removes what a dead writer left by that name, if there is something. */
+static void remove_leftover(const char *name)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    struct stat info;
+    if (fd < 0)
+        return;
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0 && is_named(fd, name))
+        unlink(name);
+    close(fd);
+}
+
+/* A new file by that name, locked. Negative, with errno, if it cannot be made; with EEXIST if there is one, or if somebody took
+ * this one for a leftover between its making and its locking. Where files cannot be locked it goes without. */
+static int open_locked(const char *name, mode_t mode)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return fd;
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if ((locked && is_named(fd, name)) || (!locked && errno != EWOULDBLOCK))
+        return fd;
+    close(fd);
+    errno = EEXIST;
+    return -1;
+}
+
+/* FNV-1a, 64 bits. */
+static uint64_t hash_of(const char *text)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3;
+    return hash;
 }
 
 /* A new file in the folder of length `folder` at the head of path; its name goes to `name`. */
 static int open_temporary(const char *path, size_t folder, mode_t mode, char *name, size_t room)
 {
-    static atomic_uint_fast64_t counter;
+    const uint64_t target = hash_of(path + folder);
+    int fd = -1;
     for (int i = 0; i < TEMPORARY_TRIES; i++) {
-        uint64_t number = atomic_fetch_add(&counter, 1);
-        if (i > 0) /* somebody has been here before: where nobody has */
-            number = scattered(number);
-        snprintf(name, room, "%.*s.tarn-%ld-%" PRIu64 ".tmp", (int)folder, path, (long)getpid(), number);
-        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        snprintf(name, room, "%.*s.tarn-%016" PRIx64 "-%d.tmp", (int)folder, path, target, i);
+        fd = open_locked(name, mode);
+        if (fd < 0 && errno == EEXIST) {
+            remove_leftover(name);
+            fd = open_locked(name, mode);
+        }
         if (fd >= 0 || errno != EEXIST)
-            return fd;
+            break;
     }
-    return -1;
+    return fd;
 }
 
 /* Where the process may not write so large a file (RLIMIT_FSIZE), the system sends a signal too, which by default ends the
@@ -192,6 +232,7 @@ static bool replace_in(const char *who, const char *path, size_t folder, int fol
         return tarn_fail("%s: %s: no memory", who, path);
     bool ok = false;
     int fd = open_temporary(path, folder, old ? old->st_mode & 0777 : 0666, name, room);
+    int lock = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the lock stays until the file has its name */
     if (fd < 0)
         tarn_fail("%s: %s: a new file in its folder: %s", who, path, tarn__errno_text_of(errno).text);
     else if (!fill_temporary(fd, old, count, pieces) || rename(name, path) != 0) {
@@ -202,6 +243,7 @@ static bool replace_in(const char *who, const char *path, size_t folder, int fol
                   tarn__errno_text_of(errno).text);
     else
         ok = true;
+    tarn__file_close(lock);
     tarn__release(name);
     return ok;
 }
