@@ -111,10 +111,13 @@ typedef struct phase {
     double loss_before, loss_after, gradient_norm, turn, largest, limit;
 } phase;
 
+/* NaN where nothing was looked at. */
 static double mean_of(const double *x, int64_t start, int64_t end)
 {
+    if (end <= start)
+        return NAN;
     tarn_tape *t = tarn_tape_new();
-    tarn_tensor *all = tarn_constant(t, TARN_F64, TARN_SHAPE(end > start ? end - start : 0), x + start);
+    tarn_tensor *all = tarn_constant(t, TARN_F64, TARN_SHAPE(end - start), x + start);
     const double mean = tarn_item(tarn_mean(t, all, TARN_ALL_AXES, false));
     tarn_tape_free(t);
     return mean;
