@@ -114,7 +114,7 @@ static void what_a_dead_writer_left_is_removed(void **state)
         fflush(NULL);
         const pid_t child = fork();
         assert_true(child >= 0);
-        for (; child == 0;)
+        while (child == 0)
             if (!tarn_params_save(p, file_at("weights")))
                 _exit(1);
         nanosleep(&(struct timespec){.tv_nsec = 1000000 + 100000 * (i % 37)}, NULL);

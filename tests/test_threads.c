@@ -50,13 +50,20 @@ static int threads_alive(void)
     return count;
 }
 
+/* An emulator has threads of its own, and does not fork a process that has several. */
+static bool is_emulated(void)
+{
+    const char *run = getenv("RUN");
+    return run && *run;
+}
+
 static int threads_at_start;
 
 /* Must run first. */
 static void none_is_there_before_there_is_work(void **state)
 {
     (void)state;
-    if (threads_at_start == 0 || (CHECK_ASAN || CHECK_TSAN))
+    if (threads_at_start == 0 || CHECK_ASAN || CHECK_TSAN || is_emulated())
         skip(); /* no /proc, or a sanitizer with a thread of its own */
     assert_int_equal(threads_at_start, 1);
 }
@@ -243,6 +250,8 @@ static int and_so_does_its_child(const char *hex)
 static void a_child_has_threads_of_its_own(void **state)
 {
     (void)state;
+    if (is_emulated())
+        skip();
     char hex[65];
     hash_of_training(3, hex);
     for (int i = 0; i < 5; i++)
@@ -265,6 +274,8 @@ static void *loop_until_stopped(void *argument)
 static void a_child_is_not_held_up_by_loops_of_its_parent(void **state)
 {
     (void)state;
+    if (is_emulated())
+        skip();
     char hex[65];
     hash_of_training(3, hex);
     stop = false;
@@ -298,6 +309,8 @@ static int without_threads(const char *hex)
 static void without_threads_the_caller_works_alone(void **state)
 {
     (void)state;
+    if (is_emulated())
+        skip();
     char hex[65];
     hash_of_training(3, hex);
     assert_int_equal(in_child(without_threads, hex), 0);
