@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
-/* ---- every allocation of the process, OpenBLAS's and OpenMP's too ---- */
+/* ---- every allocation of the process, OpenBLAS's too ---- */
 
 static atomic_long heap_calls;
 
